@@ -1,0 +1,180 @@
+"""The registry of tasks: for each, the prompt it makes, the inputs it needs and the kind of answer it gives.
+
+A new task is one entry here; the page, the API and the tests follow it. Knows the prompt grammar of PaliGemma 2 mix;
+knows neither tokens nor models.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
+
+from inference.errors import InvalidInput
+from inference.types import Request
+
+LANGUAGES: Mapping[str, str] = MappingProxyType(
+    {
+        "en": "English", "ar": "Arabic", "bn": "Bengali", "cs": "Czech", "da": "Danish", "de": "German", "el": "Greek",
+        "es": "Spanish", "fa": "Persian", "fi": "Finnish", "fil": "Filipino", "fr": "French", "he": "Hebrew",
+        "hi": "Hindi", "hr": "Croatian", "hu": "Hungarian", "id": "Indonesian", "it": "Italian", "ja": "Japanese",
+        "ko": "Korean", "mi": "Maori", "nl": "Dutch", "no": "Norwegian", "pl": "Polish", "pt": "Portuguese",
+        "ro": "Romanian", "ru": "Russian", "sv": "Swedish", "sw": "Swahili", "te": "Telugu", "th": "Thai",
+        "tr": "Turkish", "uk": "Ukrainian", "vi": "Vietnamese", "zh": "Chinese",
+    }
+)  # fmt: skip
+"""The languages that the checkpoints were trained on (COCO-35L), English first."""
+
+LENGTHS: Mapping[str, str] = MappingProxyType({"short": "cap", "medium": "caption", "long": "describe"})
+"""The prefix for each length of description."""
+
+Output = Literal["text", "boxes", "masks"]
+
+MAX_TEXT_CHARACTERS = 1000
+"""A cheap first bound on what a person may type; the engine's bound in tokens is the real one."""
+
+_SPECIAL_TOKEN = re.compile(r"<(?=/?\s*(?:image|bos|eos|pad|unk|mask|loc\d+|seg\d+|start_of_turn|end_of_turn)\s*>)", re.IGNORECASE)
+_LOCATION_TOKEN = re.compile(r"<loc(\d{4})>|<seg(\d{3})>")
+_SPACES = re.compile(r"\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One thing that a person can ask of the model.
+
+    Attributes:
+        name: Its key in `TASKS` and the name of its API endpoint.
+        output: What the answer holds.
+        prompt: Makes the prompt from a request with cleaned text.
+        text: The name of the text that it needs ("question", "objects" …), or None if it needs none.
+        has_length, has_language: Whether these fields of the request matter to it.
+        max_new_tokens: Where its answer is cut unless the request says otherwise.
+    """
+
+    name: str
+    output: Output
+    prompt: Callable[[Request], str]
+    text: str | None = None
+    has_length: bool = False
+    has_language: bool = False
+    max_new_tokens: int = 128
+
+
+def _describe(request: Request) -> str:
+    return f"{LENGTHS[request.length]} {request.language}"
+
+
+def _read_text(request: Request) -> str:
+    return "ocr"
+
+
+def _answer(request: Request) -> str:
+    return f"answer {request.language} {request.text}"
+
+
+def _ask(request: Request) -> str:
+    return f"question {request.language} {request.text}"
+
+
+def _detect(request: Request) -> str:
+    return "detect " + " ; ".join(split_objects(request.text))
+
+
+def _segment(request: Request) -> str:
+    return "segment " + " ; ".join(split_objects(request.text))
+
+
+def _prompt(request: Request) -> str:
+    return request.text
+
+
+TASKS: Mapping[str, Task] = MappingProxyType(
+    {
+        task.name: task
+        for task in (
+            Task("describe", "text", _describe, has_length=True, has_language=True, max_new_tokens=256),
+            Task("read_text", "text", _read_text, max_new_tokens=256),
+            Task("answer", "text", _answer, text="question", has_language=True, max_new_tokens=128),
+            Task("ask", "text", _ask, text="answer", has_language=True, max_new_tokens=128),
+            Task("detect", "boxes", _detect, text="objects", max_new_tokens=256),
+            Task("segment", "masks", _segment, text="objects", max_new_tokens=512),
+            Task("prompt", "masks", _prompt, text="prompt", max_new_tokens=512),
+        )
+    }
+)
+"""Every task by its name, in the order in which the page shows them."""
+
+
+def split_objects(text: str) -> list[str]:
+    """The objects that a person asked for, in order, without empty ones and repeats.
+
+    Args:
+        text: Names separated by `;`, commas or line breaks.
+    """
+    names = (_SPACES.sub(" ", name).strip(" .") for name in re.split(r"[;,\n]", text))
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def clean_text(text: str, *, keep_location_tokens: bool = False) -> str:
+    """Makes typed text safe to put into a prompt.
+
+    Unicode is brought to NFC, control and direction characters are taken out, white space is collapsed, and what would
+    encode as a special token loses its bracket, so that `<image>` in a question stays text.
+
+    Args:
+        text: As typed.
+        keep_location_tokens: Leave `<loc0000>`–`<loc1023>` and `<seg000>`–`<seg127>` as they are (raw prompts may
+            hold a region on purpose).
+    """
+    text = unicodedata.normalize("NFC", text)
+    text = "".join(
+        character if unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn") else " "
+        for character in text
+    )
+    text = _SPACES.sub(" ", text).strip()
+
+    def neutralise(match: re.Match[str]) -> str:
+        if keep_location_tokens and (token := _LOCATION_TOKEN.match(text, match.start())):
+            location, code = token.groups()
+            if (location and int(location) <= 1023) or (code and int(code) <= 127):
+                return "<"
+        return "‹"
+
+    return _SPECIAL_TOKEN.sub(neutralise, text)
+
+
+def check(request: Request) -> Task:
+    """The task of a request whose choices and text are allowed.
+
+    Raises:
+        InvalidInput: The task, length or language is unknown, or the text is missing or too long.
+    """
+    task = TASKS.get(request.task)
+    if task is None:
+        raise InvalidInput(f"Unknown task “{request.task[:40]}”. The tasks are: {', '.join(TASKS)}.")
+    if task.has_length and request.length not in LENGTHS:
+        raise InvalidInput(f"Unknown length “{request.length[:40]}”. It can be {', '.join(LENGTHS)}.")
+    if task.has_language and request.language not in LANGUAGES:
+        raise InvalidInput(f"Unknown language “{request.language[:40]}”. It can be one of: {', '.join(LANGUAGES)}.")
+    if request.input_language not in ("en", "es"):
+        raise InvalidInput("What you type can be in English (en) or Spanish (es).")
+    if len(request.text) > MAX_TEXT_CHARACTERS:
+        raise InvalidInput(
+            f"The text is {len(request.text):,} characters long; at most {MAX_TEXT_CHARACTERS:,} are allowed."
+        )
+    if task.text is not None and not clean_text(request.text):
+        raise InvalidInput(_MISSING[task.text])
+    if task.text == "objects" and not split_objects(request.text):
+        raise InvalidInput(_MISSING["objects"])
+    return task
+
+
+_MISSING: Mapping[str, str] = MappingProxyType(
+    {
+        "question": "Type a question about the picture.",
+        "answer": "Type the answer whose question you want.",
+        "objects": "Name at least one thing to look for; separate several by “;”.",
+        "prompt": "Type a prompt for the model.",
+    }
+)
