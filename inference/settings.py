@@ -66,13 +66,15 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
     parser.add_argument("--device", type=_device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--dtype", choices=("auto", "bfloat16", "float16", "float32"), default="auto")
     parser.add_argument("--quantize", choices=("none", "int8", "int4"), default="none")
-    parser.add_argument("--host", default="127.0.0.1", help="address to serve on (default: 127.0.0.1, this machine only)")
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to serve on (default: 127.0.0.1, only this machine)"
+    )
     parser.add_argument("--port", type=_port, default=7860)
-    parser.add_argument("--share", type=_switch, nargs="?", const=True, default=False, help="open a public gradio.live link")
-    parser.add_argument("--auth", type=_auth, default=None, metavar="USER:PASSWORD", help="ask visitors for this login")
+    parser.add_argument("--share", type=_switch, nargs="?", const=True, default=False, help="open a gradio.live link")
+    parser.add_argument("--auth", type=_auth, default=None, metavar="USER:PASSWORD", help="ask visitors for a login")
     parser.add_argument("--max-upload-mb", type=_positive_number, default=20.0)
     parser.add_argument("--max-queue", type=_positive_whole_number, default=64)
-    parser.add_argument("--mcp", type=_switch, nargs="?", const=True, default=False, help="serve the tasks as MCP tools")
+    parser.add_argument("--mcp", type=_switch, nargs="?", const=True, default=False, help="serve tasks as MCP tools")
 
     # argparse runs a string default through the flag's own type; choices it would not check, so look at those here.
     for action in parser._actions:
@@ -142,7 +144,7 @@ def _switch(value: str) -> bool:
         return True
     if value.lower() in ("0", "false", "no", "off"):
         return False
-    raise argparse.ArgumentTypeError(f"'{value}' is neither yes nor no; it can be 1, true, yes, on, 0, false, no or off")
+    raise argparse.ArgumentTypeError(f"'{value}' is neither yes nor no; it can be 1, true, yes, on, 0, false, no, off")
 
 
 def _auth(value: str) -> tuple[str, str]:

@@ -34,7 +34,9 @@ Output = Literal["text", "boxes", "masks"]
 MAX_TEXT_CHARACTERS = 1000
 """A cheap first bound on what a person may type; the engine's bound in tokens is the real one."""
 
-_SPECIAL_TOKEN = re.compile(r"<(?=/?\s*(?:image|bos|eos|pad|unk|mask|loc\d+|seg\d+|start_of_turn|end_of_turn)\s*>)", re.IGNORECASE)
+_SPECIAL_TOKEN = re.compile(
+    r"<(?=/?\s*(?:image|bos|eos|pad|unk|mask|loc\d+|seg\d+|start_of_turn|end_of_turn)\s*>)", re.IGNORECASE
+)
 _LOCATION_TOKEN = re.compile(r"<loc(\d{4})>|<seg(\d{3})>")
 _SPACES = re.compile(r"\s+")
 
@@ -65,7 +67,7 @@ def _describe(request: Request) -> str:
     return f"{LENGTHS[request.length]} {request.language}"
 
 
-def _read_text(request: Request) -> str:
+def _read_text(_: Request) -> str:
     return "ocr"
 
 

@@ -1,0 +1,192 @@
+"""From a request to its result, with what is known so far on the way.
+
+Puts the layers together: task → prompt → engine → parser → masks → translation. Knows no page and loads nothing.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from inference import tasks
+from inference.engine import MAX_NEW_TOKENS, Queued, Started, Token
+from inference.errors import InvalidInput, UserError
+from inference.hosting import HostedModel, ModelHost
+from inference.masks import add_masks
+from inference.parsing import Parsed, parse, strip_tokens
+from inference.types import Detection, Request, Result, Translation
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a request is.
+
+    Attributes:
+        stage: "queued", then "looking" at the picture, "writing" the answer, "translating" it.
+        ahead: How many requests wait before it, while it is queued.
+        raw: The model's output so far.
+        text: The same without loc and seg tokens.
+        tokens: How many tokens that is.
+    """
+
+    stage: Literal["queued", "looking", "writing", "translating"]
+    ahead: int = 0
+    raw: str = ""
+    text: str = ""
+    tokens: int = 0
+
+
+class Pipeline:
+    """Answers requests.
+
+    Args:
+        host: Where the models are.
+        deadline: Seconds after which a request fails.
+    """
+
+    def __init__(self, host: ModelHost, *, deadline: float = 120.0) -> None:
+        self._host = host
+        self._deadline = deadline
+
+    def run(self, request: Request) -> Result:
+        """The result of a request; see `stream`."""
+        for item in self.stream(request):
+            if isinstance(item, Result):
+                return item
+        raise AssertionError("a stream ends with a result or an error")
+
+    def stream(self, request: Request) -> Iterator[Progress | Result]:
+        """Answers a request; the last item is its result. Closing the iterator cancels the request.
+
+        Raises:
+            UserError: The request is not allowed, the model is not there, or the answer was cut off: see the kinds in
+                `inference.errors`.
+        """
+        begin = time.perf_counter()
+        task = tasks.check(request)
+        max_new_tokens = request.max_new_tokens or task.max_new_tokens
+        if not 1 <= max_new_tokens <= MAX_NEW_TOKENS:
+            raise InvalidInput(f"The number of new tokens can be from 1 to {MAX_NEW_TOKENS}.")
+        hosted = self._host.get(request.model)
+        problems: list[str] = []
+
+        cleaned = tasks.clean_text(request.text, keep_location_tokens=task.name == "prompt")
+        if task.text == "objects":
+            cleaned = " ; ".join(tasks.clean_text(name) for name in tasks.split_objects(request.text))
+        cleaned = self._to_english(hosted, replace(request, text=cleaned), is_list=task.text == "objects")
+        prompt = task.prompt(replace(request, text=cleaned))
+
+        generation = hosted.engine.submit(request.image, prompt, max_new_tokens=max_new_tokens, deadline=self._deadline)
+        tokens: list[Token] = []
+        raw = ""
+        try:
+            for event in generation:
+                match event:
+                    case Queued(ahead):
+                        yield Progress("queued", ahead=ahead)
+                    case Started():
+                        yield Progress("looking")
+                    case Token():
+                        tokens.append(event)
+                        raw += event.text
+                        yield Progress("writing", raw=raw, text=strip_tokens(raw), tokens=len(tokens))
+        finally:
+            generation.cancel()  # no effect on a request that is complete
+
+        width, height = request.image.size
+        parsed = parse(raw, width, height, asked=asked_objects(prompt), prompt=prompt)
+        problems += parsed.problems
+        if len(tokens) >= max_new_tokens:
+            problems.append(f"The answer was cut off after {max_new_tokens} tokens.")
+        detections = score(parsed.detections, tokens)
+        if any(detection.codes for detection in detections):
+            if hosted.loaded.mask_decoder is None:
+                problems.append(hosted.loaded.mask_problem or "Masks cannot be drawn with this model.")
+            else:
+                detections = add_masks(detections, hosted.loaded.mask_decoder, width, height)
+        if task.output != "text" and task.text == "objects" and not detections:
+            problems.append(f"The model found nothing for “{cleaned}”.")
+
+        translation = None
+        if request.translate:
+            yield Progress("translating", raw=raw, text=parsed.text, tokens=len(tokens))
+            try:
+                translation, detections = self._to_spanish(hosted, request, parsed, detections)
+            except UserError as error:
+                problems.append(f"There is no Spanish translation: {error}")
+        yield Result(
+            task=task.name,
+            model=hosted.loaded.name,
+            prompt=prompt,
+            raw=raw,
+            text=parsed.text,
+            width=width,
+            height=height,
+            translation=translation,
+            detections=detections,
+            problems=tuple(problems),
+            timing=replace(generation.timing, total=time.perf_counter() - begin),
+        )
+
+    def _to_english(self, hosted: HostedModel, request: Request, *, is_list: bool) -> str:
+        """The typed text in English; names of objects one by one, so that they stay apart."""
+        if request.input_language == "en" or not request.text:
+            return request.text
+        parts = request.text.split(" ; ") if is_list else [request.text]
+        return " ; ".join(hosted.translators.translate("es-en", parts))
+
+    def _to_spanish(
+        self, hosted: HostedModel, request: Request, parsed: Parsed, detections: tuple[Detection, ...]
+    ) -> tuple[Translation | None, tuple[Detection, ...]]:
+        """The answer's and the labels' translation, labels each for itself and never with a token beside them."""
+        translated = hosted.translators.translate("en-es", [detection.label for detection in detections])
+        detections = tuple(
+            replace(detection, translated_label=label) for detection, label in zip(detections, translated, strict=True)
+        )
+        if detections:
+            return Translation("es", " ; ".join(translated)), detections
+        if not parsed.text:
+            return None, detections
+        if request.language == "es" and tasks.TASKS[request.task].has_language:
+            return Translation("es", parsed.text), detections  # the model itself answered in Spanish
+        return Translation("es", hosted.translators.translate("en-es", [parsed.text])[0]), detections
+
+
+def asked_objects(prompt: str) -> tuple[str, ...]:
+    """The objects that a prompt asks to detect or segment; none if it asks for something else."""
+    verb, _, objects = prompt.partition(" ")
+    if verb not in ("detect", "segment"):
+        return ()
+    return tuple(tasks.split_objects(objects))
+
+
+def score(detections: Sequence[Detection], tokens: Sequence[Token]) -> tuple[Detection, ...]:
+    """Gives each detection the geometric mean of the scores of the tokens that named its place and its label.
+
+    Mask codes do not count: many different codes draw nearly the same mask.
+
+    Args:
+        detections: With spans in the joined text of the tokens.
+        tokens: All that the model wrote, in order.
+    """
+    starts = []
+    position = 0
+    for token in tokens:
+        starts.append(position)
+        position += len(token.text)
+    scored = []
+    for detection in detections:
+        first, end = detection.span
+        logarithms = [
+            math.log(max(token.score, 1e-9))
+            for token, start in zip(tokens, starts, strict=True)
+            if first <= start < end and token.text.strip() and not token.text.strip().startswith("<seg")
+        ]
+        if logarithms:
+            detection = replace(detection, score=math.exp(sum(logarithms) / len(logarithms)))
+        scored.append(detection)
+    return tuple(scored)
