@@ -5,6 +5,7 @@ model is injected; the engine knows its submodules and how PaliGemma masks and n
 tasks, boxes or languages.
 """
 
+import functools
 import hashlib
 import itertools
 import logging
@@ -17,7 +18,6 @@ from dataclasses import dataclass, field
 
 import torch
 from PIL import Image
-from tokenizers.decoders import DecodeStream
 from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
 from inference.errors import Busy, Cancelled, DeadlineExceeded, InvalidInput, ModelUnavailable, UserError
@@ -71,6 +71,15 @@ class Token:
 Event = Queued | Started | Token
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A token as it leaves the worker, which does not spend its time on text."""
+
+    id: int
+    probability: float
+    score: float
+
+
 @dataclass(slots=True, eq=False)
 class _Row:
     """A request on its way through the engine. Only the worker changes it, apart from `cancelled`."""
@@ -81,12 +90,13 @@ class _Row:
     max_new_tokens: int
     deadline: float
     ignore_eos: bool
-    events: "queue.SimpleQueue[Event | UserError | Timing]" = field(default_factory=queue.SimpleQueue)
+    events: "queue.SimpleQueue[Queued | Started | _Written | UserError | Timing]" = field(
+        default_factory=queue.SimpleQueue
+    )
     cancelled: threading.Event = field(default_factory=threading.Event)
     length: int = 0
     tokens: int = 0
     last_token: int = 0
-    stream: DecodeStream | None = None
     submitted: float = field(default_factory=time.perf_counter)
     started: float = 0.0
     vision: float = 0.0
@@ -111,8 +121,9 @@ class Generation:
     Iterating raises the `UserError` that ended the request early, if one did. Leaving the loop does not cancel.
     """
 
-    def __init__(self, row: _Row) -> None:
+    def __init__(self, row: _Row, decode: Callable[[list[int]], str]) -> None:
         self._row = row
+        self._text = TextStream(decode)
         self.timing = Timing()
         """How long the stages took; complete once the iteration has ended."""
 
@@ -124,11 +135,35 @@ class Generation:
                 return
             if isinstance(event, UserError):
                 raise event
-            yield event
+            if isinstance(event, _Written):
+                yield Token(event.id, self._text.add(event.id), event.probability, event.score)
+            else:
+                yield event
 
     def cancel(self) -> None:
         """Ends the request before its next token; its slot is free within one step."""
         self._row.cancelled.set()
+
+
+class TextStream:
+    """Turns ids into text one by one: a piece of text comes with the id that completes its last character."""
+
+    def __init__(self, decode: Callable[[list[int]], str]) -> None:
+        self._decode = decode
+        self._ids: list[int] = []
+        self._given = 0
+
+    def add(self, token: int) -> str:
+        """The text that this id adds, in the company of those before it."""
+        self._ids.append(token)
+        text = self._decode(self._ids)
+        if text.endswith("\ufffd"):  # the bytes of a character that is not complete yet
+            return ""
+        new = text[self._given :]
+        # What comes next may be spaced and joined by what came just before, so one id is kept as its context.
+        self._ids = [token]
+        self._given = len(self._decode(self._ids))
+        return new
 
 
 class Engine:
@@ -208,7 +243,7 @@ class Engine:
             row.events.put(Queued(len(self._waiting)))
             self._waiting.append(row)
             self._wake.notify()
-        return Generation(row)
+        return Generation(row, self._decode)
 
     def close(self) -> None:
         """Ends the worker; requests in flight fail with a plain error."""
@@ -216,6 +251,10 @@ class Engine:
             self._closed = True
             self._wake.notify()
         self._worker.join()
+
+    def _decode(self, ids: list[int]) -> str:
+        with self._processor_lock:
+            return str(self._processor.tokenizer.decode(ids, skip_special_tokens=True))
 
     def _work(self) -> None:
         while True:
@@ -227,12 +266,12 @@ class Engine:
                         row.events.put(ModelUnavailable("The model was shut down before the answer was complete."))
                     return
                 # One prefill at most between two steps: those that are being answered wait for no more than that.
-                row = self._waiting.popleft() if self._waiting and self._batch.has_room else None
-                if row is not None:
+                joining = self._waiting.popleft() if self._waiting and self._batch.has_room else None
+                if joining is not None:
                     for ahead, other in enumerate(self._waiting):
                         other.events.put(Queued(ahead))
-            if row is not None and not _ended_early(row):
-                self._attempt([row], lambda row=row: self._batch.add(row))
+            if joining is not None and not _ended_early(joining):
+                self._attempt([joining], functools.partial(self._batch.add, joining))
             self._batch.drop_ended_early()
             if self._batch.rows:
                 self._attempt(list(self._batch.rows), self._batch.step)
@@ -267,7 +306,6 @@ class _Batch:
     ) -> None:
         self._model = model
         self._device = model.device
-        self._tokenizer = processor.tokenizer.backend_tokenizer
         config = model.config
         text = config.text_config
         self._image_token = config.image_token_id
@@ -325,7 +363,6 @@ class _Batch:
             use_cache=True,
         ).last_hidden_state
         row.length = length
-        row.stream = DecodeStream(skip_special_tokens=True)
         self.rows.append(row)
         token = self._choose(hidden[:, -1:])
         row.prefilled = time.perf_counter()
@@ -399,9 +436,7 @@ class _Batch:
             ends = token in self._eos and not row.ignore_eos
             if not ends:
                 row.tokens += 1
-                assert row.stream is not None
-                text = row.stream.step(self._tokenizer, token) or ""
-                row.events.put(Token(token, text, probability, score))
+                row.events.put(_Written(token, probability, score))
             if ends or row.tokens >= row.max_new_tokens:
                 complete.append(row)
         for row in complete:
