@@ -150,20 +150,19 @@ class TextStream:
 
     def __init__(self, decode: Callable[[list[int]], str]) -> None:
         self._decode = decode
-        self._ids: list[int] = []
-        self._given = 0
+        self._context: list[int] = []
+        self._new: list[int] = []
 
     def add(self, token: int) -> str:
         """The text that this id adds, in the company of those before it."""
-        self._ids.append(token)
-        text = self._decode(self._ids)
+        self._new.append(token)
+        text = self._decode(self._context + self._new)
         if text.endswith("\ufffd"):  # the bytes of a character that is not complete yet
             return ""
-        new = text[self._given :]
-        # What comes next may be spaced and joined by what came just before, so one id is kept as its context.
-        self._ids = [token]
-        self._given = len(self._decode(self._ids))
-        return new
+        # What comes next may be spaced and joined by what came just before, so that much is kept as its context.
+        piece = text[len(self._decode(self._context)) :]
+        self._context, self._new = self._new, []
+        return piece
 
 
 class Engine:
