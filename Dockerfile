@@ -1,0 +1,35 @@
+# Serves the page on port 7860 as user 1000.
+#
+#   docker build -t paligemma2-demo .                              for a CPU
+#   docker build -t paligemma2-demo --build-arg ACCELERATOR=cuda . for an NVIDIA GPU
+#   docker run -p 7860:7860 -v paligemma2-weights:/weights -e HF_TOKEN -e PALIGEMMA_MODEL=3b --gpus all paligemma2-demo
+FROM python:3.11-slim-bookworm
+
+# cpu or cuda: which build of PyTorch goes in. The CUDA build brings its own CUDA libraries, so the base is the same.
+ARG ACCELERATOR=cpu
+
+RUN useradd --create-home --uid 1000 app \
+    && install --directory --owner=app /app /weights
+
+WORKDIR /app
+USER app
+ENV PATH=/home/app/.local/bin:$PATH \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PYTHONUNBUFFERED=1 \
+    HF_HOME=/weights \
+    PALIGEMMA_HOST=0.0.0.0
+
+COPY --chown=app requirements.txt .
+RUN if [ "$ACCELERATOR" = cpu ]; then \
+        pip install --user --index-url https://download.pytorch.org/whl/cpu "$(grep '^torch==' requirements.txt)"; \
+    fi \
+    && pip install --user -r requirements.txt
+
+COPY --chown=app . .
+
+EXPOSE 7860
+VOLUME /weights
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:7860/', timeout=4)"]
+ENTRYPOINT ["python", "app.py"]
