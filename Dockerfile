@@ -12,7 +12,7 @@ RUN useradd --create-home --uid 1000 app \
     && install --directory --owner=app /app /weights
 
 WORKDIR /app
-USER app
+USER 1000
 ENV PATH=/home/app/.local/bin:$PATH \
     PIP_NO_CACHE_DIR=1 \
     PIP_DISABLE_PIP_VERSION_CHECK=1 \
