@@ -1,0 +1,1 @@
+"""The web page and the public API. The only package that imports gradio; knows no model."""

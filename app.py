@@ -1,0 +1,82 @@
+"""Starts the app: settings -> models -> pipeline -> page. The only file that has side effects."""
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+from inference import checkpoints
+from inference.errors import UserError
+from inference.hosting import ModelHost
+from inference.pipeline import Pipeline
+from inference.settings import Settings, parse_settings
+from inference.translation import Translators
+from ui import page
+
+logger = logging.getLogger("paligemma2")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serves the page until it is told to stop.
+
+    Args:
+        arguments: The command line without the program's name; by default that of the process.
+
+    Returns:
+        The exit code.
+    """
+    settings = for_this_place(parse_settings(sys.argv[1:] if arguments is None else arguments))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(levelname)-7s  %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request, addresses and all
+    try:
+        host = host_models(settings)
+    except UserError as error:
+        logger.error("%s", error)
+        return 1
+    app = page.build(Pipeline(host), host, settings)
+    told_to_stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: told_to_stop.set())
+    host.start()
+    try:
+        app.launch(prevent_thread_lock=True, **page.launch_options(settings))
+        told_to_stop.wait()
+        logger.info("Stopping.")
+    except OSError as error:  # the port is taken
+        logger.error("The page cannot be served: %s", error)
+        return 1
+    finally:
+        app.close(verbose=False)
+        host.close()
+    return 0
+
+
+def host_models(settings: Settings) -> ModelHost:
+    """The models that the settings ask for, not loaded yet.
+
+    Raises:
+        ModelUnavailable: There is no such device.
+    """
+    device = checkpoints.pick_device(settings.device)
+    return ModelHost(
+        [checkpoints.choose(name, device=device) for name in settings.models],
+        load=partial(checkpoints.load, device=device, dtype=settings.dtype, quantize=settings.quantize),
+        translators=lambda loaded: Translators(loaded.translators),
+        queue_size=settings.max_queue,
+    )
+
+
+def for_this_place(settings: Settings) -> Settings:
+    """The settings as a Space needs them: it serves every address, unless told otherwise, and is public by itself."""
+    if "SPACE_ID" not in os.environ:
+        return settings
+    host = os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0")
+    return replace(settings, host=host if settings.host == "127.0.0.1" else settings.host, share=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,30 @@
+// What the page does without the server: keys that run and stop, and buttons that copy an answer.
+
+const button = (id) => {
+  const found = document.getElementById(id);
+  return found && found.offsetParent !== null && !found.disabled ? found : null;
+};
+
+document.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    // The last words typed reach gradio with the input event, which is past by now.
+    button("run")?.click();
+    event.preventDefault();
+  } else if (event.key === "Escape") {
+    button("stop")?.click();
+  }
+});
+
+document.addEventListener("click", async (event) => {
+  const copy = event.target.closest("button.copy");
+  if (!copy) return;
+  const text = copy.closest(".answer-card").querySelector(".answer-text").textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    return; // not allowed on plain http beyond this machine; the text can still be selected
+  }
+  const label = copy.textContent;
+  copy.textContent = copy.dataset.copied;
+  setTimeout(() => (copy.textContent = label), 1500);
+});

@@ -1,0 +1,304 @@
+"""Turns an uploaded file into an upright RGB picture within limits, or says in one sentence why it cannot.
+
+Knows file formats, colour modes and sizes; knows nothing of tasks, models or the page. Pillow's global switches
+(`MAX_IMAGE_PIXELS`, `LOAD_TRUNCATED_IMAGES`, warning filters) are neither read on purpose nor changed: the header is
+read by the plugin of the format that the first bytes name, and this module's own limits are checked before a pixel is
+decoded.
+"""
+
+import io
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+    features,
+)
+
+from inference.errors import InvalidPicture
+
+_MEGABYTE = 1024 * 1024  # as the upload component of the page counts them
+_MEGAPIXEL = 1_000_000
+_ORIENTATION_TAG = 0x0112
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an uploaded picture may be.
+
+    Attributes:
+        max_megabytes: Size of the file, in units of 1024 × 1024 bytes.
+        max_megapixels: Width times height, in millions.
+        max_side: Longer side, in pixels.
+        max_aspect: Longer side divided by the shorter one.
+    """
+
+    max_megabytes: float = 20
+    max_megapixels: float = 40
+    max_side: int = 20_000
+    max_aspect: float = 200
+
+
+_Reader = Callable[[io.BytesIO], ImageFile.ImageFile]
+
+# JpegImageFile itself, not Pillow's factory: the further pictures of an MPO file (phones, 3D cameras) follow a plain
+# JPEG, and the factory warns about every MPO index that it does not like.
+_READERS: Mapping[str, _Reader] = MappingProxyType(
+    {
+        "JPEG": JpegImagePlugin.JpegImageFile,
+        "PNG": PngImagePlugin.PngImageFile,
+        "WebP": WebPImagePlugin.WebPImageFile,
+        "GIF": GifImagePlugin.GifImageFile,
+        "BMP": BmpImagePlugin.BmpImageFile,
+        "TIFF": TiffImagePlugin.TiffImageFile,
+        "AVIF": AvifImagePlugin.AvifImageFile,
+    }
+)
+
+_UPRIGHT: Mapping[int, Image.Transpose] = MappingProxyType(
+    {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_270,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_90,
+    }
+)
+
+
+def open_picture(source: Path | str | bytes, limits: Limits | None = None) -> Image.Image:
+    """Opens a picture from a file or from its bytes.
+
+    The format is told by the content, never by the name. Of an animation or a file with several pages this is the
+    first picture.
+
+    Args:
+        source: A path, or the content of a file.
+        limits: What is allowed; `Limits()` if not given.
+
+    Returns:
+        An RGB picture, upright, without metadata, that shares nothing with the file.
+
+    Raises:
+        InvalidPicture: In every other case, whatever the bytes are.
+    """
+    limits = limits or Limits()
+    content = _read(source, limits)
+    with _plain_errors(limits), _reader(content, limits)(io.BytesIO(content)) as image:
+        return _normalise(image, limits)
+
+
+def check_picture(image: Image.Image, limits: Limits | None = None) -> Image.Image:
+    """Brings a picture that is already open to the form that the other layers expect.
+
+    Args:
+        image: Any Pillow picture, loaded or not. It is not changed.
+        limits: What is allowed; `Limits()` if not given. The size of its file is not known here.
+
+    Returns:
+        A new RGB picture, upright, without metadata.
+
+    Raises:
+        InvalidPicture: It is too large, too narrow, empty, broken or of an unknown kind.
+    """
+    limits = limits or Limits()
+    with _plain_errors(limits):
+        return _normalise(image, limits)
+
+
+def allowed_formats() -> tuple[str, ...]:
+    """The names of the formats that can be opened; AVIF only where this Pillow was built with it."""
+    return tuple(name for name in _READERS if name != "AVIF" or features.check("avif"))
+
+
+def _read(source: Path | str | bytes, limits: Limits) -> bytes:
+    if isinstance(source, bytes):
+        content = source
+    else:
+        try:
+            path = Path(source)
+            # A device or a pipe has no size to check, and reading it may never end.
+            if not path.is_file():
+                raise InvalidPicture(f"There is no picture file there; {_allowed(limits)}.")
+            with path.open("rb") as file:
+                # One byte more than allowed is enough to know; the file may grow while it is read.
+                content = file.read(int(limits.max_megabytes * _MEGABYTE) + 1)
+                size = max(path.stat().st_size, len(content))
+        except (OSError, ValueError) as error:
+            raise InvalidPicture(f"The picture file cannot be read; {_allowed(limits)}.") from error
+        _check_megabytes(size, limits)
+    _check_megabytes(len(content), limits)
+    if not content:
+        raise InvalidPicture(f"The picture file is empty; {_allowed(limits)}.")
+    return content
+
+
+def _reader(content: bytes, limits: Limits) -> _Reader:
+    name = _format_of(content[:64])
+    if name is None or name not in allowed_formats():
+        raise InvalidPicture(f"This file is not a picture that can be opened here; {_allowed(limits)}.")
+    return _READERS[name]
+
+
+def _format_of(start: bytes) -> str | None:
+    """The format whose signature a file begins with, or None."""
+    if start.startswith(b"\xff\xd8\xff"):
+        return "JPEG"
+    if start.startswith(b"\x89PNG\r\n\x1a\n"):
+        return "PNG"
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return "WebP"
+    if start.startswith((b"GIF87a", b"GIF89a")):
+        return "GIF"
+    if start.startswith(b"BM"):
+        return "BMP"
+    if start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
+        return "TIFF"
+    # The brand of an AVIF may be a general one (mif1), its own then stands among the compatible ones.
+    if start[4:8] == b"ftyp" and any(brand in start[8:] for brand in (b"avif", b"avis")):
+        return "AVIF"
+    return None
+
+
+@contextmanager
+def _plain_errors(limits: Limits) -> Iterator[None]:
+    """Turns whatever Pillow raises into an InvalidPicture."""
+    try:
+        yield
+    except InvalidPicture:
+        raise
+    except MemoryError as error:
+        raise InvalidPicture(
+            f"There is not enough memory to open this picture; a smaller one may work, and up to "
+            f"{limits.max_megapixels:g} megapixels are allowed."
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise InvalidPicture(
+            f"The picture is too large; at most {limits.max_megapixels:g} megapixels are allowed."
+        ) from error
+    # Hostile bytes make Pillow's decoders raise nearly anything (OSError, SyntaxError, struct.error, KeyError,
+    # ZeroDivisionError …), and a warning too where the process turns warnings into errors.
+    except Exception as error:
+        raise InvalidPicture(
+            f"The picture is damaged or incomplete and cannot be opened; {_allowed(limits)}."
+        ) from error
+
+
+def _normalise(image: Image.Image, limits: Limits) -> Image.Image:
+    _check_dimensions(image.size, limits)
+    image.load()
+    # After loading: a PNG may carry its EXIF behind the pixels, and Pillow itself turns some TIFFs while it loads.
+    _check_dimensions(image.size, limits)
+    orientation = _orientation(image)
+    picture = _to_rgb(image)
+    picture.info = {}
+    if orientation in _UPRIGHT:
+        picture = picture.transpose(_UPRIGHT[orientation])
+    return picture
+
+
+def _check_megabytes(size: int, limits: Limits) -> None:
+    if size > limits.max_megabytes * _MEGABYTE:
+        raise InvalidPicture(
+            f"The picture file has {_rounded_up(size / _MEGABYTE)} MB; at most {limits.max_megabytes:g} MB are allowed."
+        )
+
+
+def _check_dimensions(size: tuple[int, int], limits: Limits) -> None:
+    width, height = size
+    if width < 1 or height < 1:
+        raise InvalidPicture(f"The picture has no pixels ({width} × {height}); {_allowed(limits)}.")
+    picture = f"The picture is {width:,} × {height:,} pixels"
+    if max(width, height) > limits.max_side:
+        raise InvalidPicture(f"{picture}; each side may have at most {limits.max_side:,} pixels.")
+    if width * height > limits.max_megapixels * _MEGAPIXEL:
+        raise InvalidPicture(
+            f"{picture} ({_rounded_up(width * height / _MEGAPIXEL)} megapixels); at most {limits.max_megapixels:g} "
+            "megapixels are allowed."
+        )
+    if max(width, height) > limits.max_aspect * min(width, height):
+        raise InvalidPicture(f"{picture}; the long side may be at most {limits.max_aspect:g} times the short one.")
+
+
+def _allowed(limits: Limits) -> str:
+    *names, last = allowed_formats()
+    return (
+        f"allowed are {', '.join(names)} and {last} files of up to {limits.max_megabytes:g} MB and "
+        f"{limits.max_megapixels:g} megapixels"
+    )
+
+
+def _rounded_up(value: float) -> str:
+    # Upwards, so that a value just above a limit never reads like the limit.
+    return f"{math.ceil(value * 10) / 10:,.1f}"
+
+
+def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none or where the metadata are broken."""
+    try:
+        value = image.getexif().get(_ORIENTATION_TAG, 1)
+    except Exception:  # broken metadata raise as many kinds of errors as broken pixels, and do not spoil a picture
+        return 1
+    return value if isinstance(value, int) and value in _UPRIGHT else 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """A new RGB picture with the colours of any picture, on white where it is transparent."""
+    if image.mode.startswith("I;16"):
+        return _grey_to_rgb(np.asarray(image), white=65_535)
+    if image.mode in ("I", "F"):
+        return _grey_to_rgb(np.asarray(image), white=None)
+    try:
+        if not image.has_transparency_data:
+            return image.convert("RGB")
+        if image.mode == "La":  # Pillow takes premultiplied grey to RGBA only by this step
+            image = image.convert("LA")
+        image = image.convert("RGBA")
+    except ValueError as error:
+        raise InvalidPicture(
+            f"The picture has a colour mode ({image.mode}) that cannot be opened here; please save it as an 8-bit RGB "
+            "JPEG or PNG."
+        ) from error
+    picture = Image.new("RGB", image.size, "white")
+    picture.paste(image, mask=image.getchannel("A"))
+    return picture
+
+
+def _grey_to_rgb(values: np.ndarray, *, white: float | None) -> Image.Image:
+    """Scales grey values to 8 bits; Pillow's own conversion clips them.
+
+    Args:
+        values: (height, width) of any number type; what is not finite counts as black.
+        white: The value that is white, with 0 as black; None where the file does not say. Then it is 1, 255 or 65535,
+            the first that holds every value (1 only for floats), and other ranges are stretched to black and white.
+    """
+    black = 0.0
+    floats = values.dtype.kind == "f"
+    values = np.nan_to_num(values.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    if white is None:
+        low, high = float(values.min()), float(values.max())
+        usual = (1.0, 255.0, 65_535.0) if floats else (255.0, 65_535.0)
+        white = next((limit for limit in usual if low >= 0 and high <= limit), None)
+        if white is None:
+            black, white = low, high
+    scale = 255 / (white - black) if white > black else 0.0
+    if black:
+        values = values.astype(np.float64) - black  # the range of two float32 values may be too wide for a third
+    np.multiply(values, scale, out=values)
+    grey = np.clip(np.rint(values, out=values), 0, 255, out=values).astype(np.uint8)
+    return Image.fromarray(grey).convert("RGB")

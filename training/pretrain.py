@@ -1,0 +1,167 @@
+"""The first stage: the tower alone learns to see, patch by patch.
+
+Knows the pool, the dense labels and their losses. Knows nothing of prompts.
+"""
+
+import logging
+import queue
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+from transformers import PaliGemmaForConditionalGeneration
+
+from training import dense
+from training import model as small
+from training.mixed import Mixed
+from training.optimiser import Optimiser, Rates
+from training.pool import Pool
+from training.saving import Clock, TrainingError, every, load, save, schedule
+
+LOG = logging.getLogger(__name__)
+PART = "tower"
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Pictures as uint8 (n, side, side, 3) and their dense labels."""
+
+    pixels: torch.Tensor
+    truth: dense.Labels
+
+
+def batches(pool: Pool, size: int, codes: np.ndarray | None, seed: int, mirrored: bool = True) -> Iterator[Batch]:
+    """Endless batches, prepared ahead in a thread. Pictures with writing are never mirrored."""
+    rng = np.random.default_rng(seed)
+    ready: queue.Queue[Batch] = queue.Queue(maxsize=3)
+    stopped = threading.Event()
+
+    def prepare() -> None:
+        while not stopped.is_set():
+            picked = np.sort(rng.integers(0, len(pool), size))
+            flipped = (rng.random(size) < 0.5) & (pool.texts[picked] == "") & mirrored
+            batch = make_batch(pool, picked, flipped, codes)
+            while not stopped.is_set():
+                try:
+                    ready.put(batch, timeout=1)
+                    break
+                except queue.Full:
+                    continue
+
+    threading.Thread(target=prepare, daemon=True).start()
+    try:
+        while True:
+            yield ready.get()
+    finally:
+        stopped.set()
+
+
+def make_batch(pool: Pool, picked: np.ndarray, flipped: np.ndarray, codes: np.ndarray | None) -> Batch:
+    """The picked scenes as one batch."""
+    pixels = pool.images[picked]
+    pixels[flipped] = pixels[flipped][:, :, ::-1]
+    return Batch(torch.from_numpy(pixels), dense.labels(pool, picked, flipped, codes))
+
+
+def pixels_to_patches(pixels: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """uint8 pictures to the tower's input."""
+    return small.patches(pixels).to(dtype) / 127.5 - 1
+
+
+def train(
+    model: PaliGemmaForConditionalGeneration,
+    pool: Pool,
+    held_out: Pool,
+    *,
+    path: Path,
+    steps: int | None,
+    minutes: float | None,
+    batch: int = 96,
+    seed: int = 0,
+    codes: np.ndarray | None = None,
+    held_out_codes: np.ndarray | None = None,
+) -> dense.Heads:
+    """Trains the tower and the projector in place and returns the heads, whose embeddings language starts from."""
+    torch.manual_seed(seed)
+    heads = dense.Heads()
+    features = small.place_features(dense.BINS, dense.WAVES)
+    matrices, _ = small.layer_matrices(model)
+    seeing = [*model.model.vision_tower.parameters(), *model.model.multi_modal_projector.parameters()]
+    chosen = {id(p) for p in matrices}
+    others = [p for p in seeing if id(p) not in chosen] + list(heads.parameters())
+    optimiser = Optimiser(matrices=matrices, others=others, rates=Rates(matrices=2e-3, others=1.5e-3))
+    done_steps, done_seconds = 0, 0.0
+    if path.exists():
+        state = load(path, PART)
+        try:
+            model.model.vision_tower.load_state_dict(state["tower"])
+            model.model.multi_modal_projector.load_state_dict(state["projector"])
+            heads.load_state_dict(state["heads"])
+            optimiser.restore(state["optimiser"])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise TrainingError(f"The save {path} belongs to a model of another shape: move it away to start afresh.") from error
+        done_steps, done_seconds = state["steps"], state["seconds"]
+    clock = Clock(steps=steps, minutes=minutes, done_steps=done_steps, done_seconds=done_seconds)
+    mixed = Mixed(model)
+
+    def keep() -> None:
+        state = {
+            "part": PART,
+            "steps": clock.steps,
+            "seconds": clock.seconds,
+            "tower": model.model.vision_tower.state_dict(),
+            "projector": model.model.multi_modal_projector.state_dict(),
+            "heads": heads.state_dict(),
+            "optimiser": optimiser.state(),
+        }
+        save(path, state)
+
+    look, keep_now = every(45), every(60)
+    bar = tqdm(total=1000, initial=int(1000 * clock.share), desc="tower", unit="‰")
+    for item in batches(pool, batch, codes, seed + done_steps):
+        share = clock.share
+        if share >= 1:
+            break
+        bar.n = int(1000 * share)
+        width = 4 + 20 * max(0.0, 1 - share / 0.6)
+        tokens = small.see(mixed.working, pixels_to_patches(item.pixels, torch.bfloat16))
+        parts, report = dense.losses(heads, tokens, item.truth, features, width=width)
+        loss = torch.stack(list(parts.values())).sum()
+        loss.backward()
+        norm = mixed.gather()
+        torch.nn.utils.clip_grad_norm_(others, 3.0)
+        optimiser.step(schedule(share, clock.steps))
+        mixed.spread()
+        for parameter in heads.parameters():
+            parameter.grad = None
+        clock.steps += 1
+        if clock.steps % 10 == 0:
+            bar.set_postfix(loss=f"{float(loss.detach()):.2f}", box=f"{report['box_px']:.1f}px", kind=f"{report['kind']:.2f}")
+        if look() or clock.steps == done_steps + 20:
+            held = evaluate(mixed.working, heads, held_out, held_out_codes)
+            told = " ".join(f"{name} {value:.3f}" for name, value in held.items())
+            LOG.info(
+                "step %d minute %.1f loss %.3f norm %.2f | held out: %s",
+                clock.steps, clock.seconds / 60, float(loss.detach()), norm, told,
+            )  # fmt: skip
+        if keep_now():
+            keep()
+    bar.close()
+    keep()
+    LOG.info("done: %s", evaluate(mixed.working, heads, held_out, held_out_codes))
+    return heads
+
+
+@torch.no_grad()
+def evaluate(
+    model: PaliGemmaForConditionalGeneration, heads: dense.Heads, pool: Pool, codes: np.ndarray | None, size: int = 192
+) -> dict[str, float]:
+    """The report of the losses on the first held-out scenes."""
+    item = make_batch(pool, np.arange(size), np.zeros(size, bool), codes)
+    features = small.place_features(dense.BINS, dense.WAVES)
+    tokens = small.see(model, pixels_to_patches(item.pixels, torch.bfloat16))
+    return dense.losses(heads, tokens, item.truth, features, width=4)[1]

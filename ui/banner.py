@@ -1,0 +1,82 @@
+"""The notices at the top of the page: which models load, which could not, and what the embedded one is for.
+
+Knows the states of models. Knows nothing of requests.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from inference.hosting import ModelStatus
+from ui import markup
+from ui.context import PRIVATE, Context
+from ui.markup import Words
+
+REAL_MODEL_COMMAND = "python app.py --model 3b"
+
+
+class Banner:
+    """The notices, kept up to date until every model is ready or has failed.
+
+    Args:
+        context: What it talks to.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def build(self) -> None:
+        """Puts the notices on the page."""
+        self._notices = gr.HTML(notices(self._context.host.statuses(), self._words(None)), elem_id="banner")
+        self._timer = gr.Timer(1.0)
+
+    def wire(self, page: gr.Blocks, model: gr.Radio) -> None:
+        """Refreshes the notices and the choice of models when the page opens, and every second while models load."""
+        outputs = [self._notices, self._timer, model]
+        gr.on([page.load, self._timer.tick], self.refresh, inputs=model, outputs=outputs, **PRIVATE)
+
+    def refresh(self, visitor: gr.Request, chosen: str | None) -> tuple[str, Any, Any]:
+        """The notices now, whether to ask again, and the models to choose from.
+
+        Args:
+            visitor: Who reads it.
+            chosen: The model that is chosen now.
+        """
+        statuses = self._context.host.statuses()
+        settled = all(status.state in ("ready", "failed") for status in statuses)
+        names = [status.name for status in statuses]
+        if chosen not in names:  # a model that was asked for as `3b` has another name once it is loaded
+            chosen = next((status.name for status in statuses if status.state == "ready"), None)
+        return (
+            notices(statuses, self._words(visitor)),
+            gr.Timer(active=not settled),
+            gr.Radio(choices=names, value=chosen, visible=len(names) > 1),
+        )
+
+    def _words(self, visitor: gr.Request | None) -> Words:
+        return Words(self._context.texts, self._context.texts.language_of(visitor))
+
+
+def notices(statuses: Sequence[ModelStatus], words: Words) -> str:
+    """One notice for each model that has something to say."""
+    return "".join(_notice(status, words) for status in statuses)
+
+
+def _notice(status: ModelStatus, words: Words) -> str:
+    def text(key: str) -> str:
+        return words.texts.now(f"banner.{key}", words.language, name=status.name)
+
+    if status.state == "failed":
+        return markup.banner(text("failed") + ".", text=status.detail, tone="error")
+    if status.state == "loading":
+        return markup.banner(text("loading"), text=status.detail, progress=status.progress)
+    if status.state == "waiting":
+        return markup.banner(text("waiting") + ".", text=status.detail)
+    notice = ""
+    if status.embedded:
+        more = (text("embedded_how_title"), text("embedded_how"), REAL_MODEL_COMMAND)
+        notice = markup.banner(text("embedded_title"), text=f"{text('embedded_text')} {status.detail}", more=more)
+    if status.mask_problem:
+        notice += markup.banner(text("masks") + ".", text=status.mask_problem, tone="warning")
+    return notice

@@ -1,0 +1,59 @@
+"""Gradio components that leave the checking of what comes in to the layers below.
+
+Knows how a file or a choice arrives over HTTP. Knows no pictures: decoding is `inference.images`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio_client.utils import is_http_url_like
+
+from gradio.events import Dependency
+
+class Picture(gr.Image):
+    """An image input whose value is the path of the uploaded file, not opened yet, and never a web address.
+
+    Gradio would fetch an address that a client puts in its payload, whatever its size, and would decode a file before
+    anyone looked at its header.
+
+    Args:
+        refusal: What someone reads who sends an address.
+        options: As for `gr.Image`.
+    """
+
+    is_template = True  # the browser shows the stock image component
+
+    def __init__(self, *, refusal: str, **options: Any) -> None:
+        self.refusal = refusal
+        super().__init__(type="filepath", image_mode=None, **options)
+
+    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
+        """Refuses addresses; else as gradio does."""
+        if url_or_file_path is not None and is_http_url_like(str(url_or_file_path)):
+            raise gr.Error(self.refusal, print_exception=False)
+        return await super().async_move_resource_to_block_cache(url_or_file_path)
+
+    def preprocess(self, payload: Any) -> str | None:
+        """The path of the file, or None."""
+        return None if payload is None else payload.path
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+
+class Choice(gr.Radio):
+    """A choice that is documented as one, and checked where the sentence about a wrong one is made."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> Any:
+        """What was sent, in the choices or not."""
+        return payload
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component

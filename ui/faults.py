@@ -1,0 +1,48 @@
+"""What a person reads when something goes wrong: the sentence of a `UserError`, or an apology with a request id.
+
+Knows the two kinds of failure and the log. Knows no components.
+"""
+
+import html
+import logging
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import gradio as gr
+
+from inference.errors import UserError
+from ui.texts import Texts
+
+logger = logging.getLogger(__name__)
+
+
+def new_request_id() -> str:
+    """A short name for a request, in the log and in messages."""
+    return secrets.token_hex(4)
+
+
+def sentence(error: Exception, *, request_id: str, texts: Texts, language: str) -> str:
+    """What the person who asked may read about an error. Logs it if it is a bug of ours."""
+    if isinstance(error, UserError):
+        logger.info("%s ended with %s", request_id, type(error).__name__)
+        return str(error)
+    logger.error("%s failed", request_id, exc_info=error)
+    return texts.now("error.ours", language, id=request_id)
+
+
+@contextmanager
+def plain_errors(*, request_id: str, texts: Texts, language: str) -> Iterator[None]:
+    """Turns whatever is raised inside into a `gr.Error` that carries one plain sentence, as an API client gets it."""
+    try:
+        yield
+    except gr.Error:
+        raise
+    except Exception as error:
+        message = sentence(error, request_id=request_id, texts=texts, language=language)
+        raise gr.Error(message, print_exception=False) from None
+
+
+def toast(message: str, *, title: str) -> gr.Error:
+    """The error that shows a message on the page, where gradio would render it as HTML."""
+    return gr.Error(html.escape(message), title=title, print_exception=False)
