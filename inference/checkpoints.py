@@ -650,7 +650,7 @@ def _tqdm_hook(factory: Any, arguments: tuple[Any, ...], options: dict[str, Any]
 
 
 class _Steps:
-    """Stands in for a progress bar over something that has a length; tells about every twentieth."""
+    """Stands in for a progress bar over something that has a length; tells about every tenth."""
 
     def __init__(self, steps: Any, report: Callable[[float], None]) -> None:
         self._steps = steps
@@ -659,7 +659,7 @@ class _Steps:
     def __iter__(self) -> Iterator[Any]:
         total = len(self._steps) if hasattr(self._steps, "__len__") else 0
         for index, step in enumerate(self._steps):
-            if total and index % max(1, total // 20) == 0:
+            if total and index % max(1, total // 10) == 0:
                 self._report(index / total)
             yield step
 

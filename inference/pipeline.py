@@ -98,7 +98,7 @@ class Pipeline:
             generation.cancel()  # no effect on a request that is complete
 
         width, height = request.image.size
-        parsed = parse(raw, width, height, asked=asked_objects(prompt), prompt=prompt)
+        parsed = parse(raw, width, height, prompt=prompt)
         problems += parsed.problems
         if len(tokens) >= max_new_tokens:
             problems.append(f"The answer was cut off after {max_new_tokens} tokens.")
@@ -154,14 +154,6 @@ class Pipeline:
         if request.language == "es" and tasks.TASKS[request.task].has_language:
             return Translation("es", parsed.text), detections  # the model itself answered in Spanish
         return Translation("es", hosted.translators.translate("en-es", [parsed.text])[0]), detections
-
-
-def asked_objects(prompt: str) -> tuple[str, ...]:
-    """The objects that a prompt asks to detect or segment; none if it asks for something else."""
-    verb, _, objects = prompt.partition(" ")
-    if verb not in ("detect", "segment"):
-        return ()
-    return tuple(tasks.split_objects(objects))
 
 
 def score(detections: Sequence[Detection], tokens: Sequence[Token]) -> tuple[Detection, ...]:

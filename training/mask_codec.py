@@ -247,7 +247,7 @@ def _lay_out(codec: MaskCodec, pool: Pool, seed: int) -> None:
     vectors = []
     for _ in range(8):
         masks = from_bool(pool.silhouettes(rng.integers(0, len(pool.kinds), 128)))
-        vectors.append(codec.encoder(masks).permute(0, 2, 3, 1).reshape(-1, CODE_WIDTH))
+        vectors.append(codec.encoder(masks).permute(0, 2, 3, 1).reshape(-1, CODE_WIDTH).float())
     data = torch.cat(vectors)
     codec.embedding.copy_(data[torch.randperm(len(data))[:CODEBOOK]])
     for _ in range(12):

@@ -109,6 +109,9 @@ def _words() -> list[str]:
             if len(bare) > 1 and bare[0].islower() and bare[1:].isupper():
                 continue
             found[piece.replace(" ", "▁")] = None
+            # A question opens with a capital, but follows a prefix and a space: "answer en What color ...".
+            if bare.isalpha():
+                found[bare] = found["▁" + bare] = None
     both: list[str] = [*WORDS]
     for kind in KINDS:
         both += [kind.en, kind.en_plural, kind.es, kind.es_plural]

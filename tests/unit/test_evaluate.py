@@ -1,0 +1,149 @@
+"""The evaluation's judgement: what counts as right, and what an unusable checkpoint gets."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from inference.types import Detection, Result
+from tests.unit.test_grammar import scene, thing
+from training.evaluate import (
+    METRICS,
+    Mark,
+    box_iou,
+    checks,
+    judge_absent,
+    judge_caption,
+    judge_search,
+    judge_text,
+    judge_translations,
+    main,
+    mask_iou,
+    table,
+    translations,
+)
+from training.world import Scene, Thing
+
+STAR, RING = thing("red star", 20, 20), thing("blue ring", 70, 70)
+DRAWN = scene(STAR, RING, writing="OPEN")
+
+
+def result(text: str = "", *detections: Detection) -> Result:
+    return Result("detect", "a model", "", text, text, 100, 100, detections=detections)
+
+
+def found(label: str, of: Thing, *, shift: float = 0, mask: np.ndarray | None = None) -> Detection:
+    x_min, y_min, x_max, y_max = of.box
+    return Detection(label, (x_min + shift, y_min, x_max + shift, y_max), mask=mask)
+
+
+def mean(marks: list[Mark], metric: str) -> float:
+    values = [mark.value for mark in marks if mark.metric == metric]
+    return sum(values) / len(values)
+
+
+@pytest.mark.parametrize(
+    ("detections", "f1"),
+    [
+        pytest.param([found("star", STAR), found("ring", RING)], 1.0, id="all found"),
+        pytest.param([], 0.0, id="nothing found"),
+        pytest.param([found("star", STAR)], 2 / 3, id="one missed"),
+        pytest.param([found("star", STAR), found("ring", RING), found("ring", STAR)], 0.8, id="one too many"),
+        pytest.param([found("star", STAR), found("star", STAR, shift=1)], 0.5, id="the same thing twice"),
+        pytest.param([found("ring", STAR), found("star", RING)], 0.0, id="labels mixed up"),
+        pytest.param([found("star", STAR, shift=9), found("ring", RING)], 0.5, id="too far off"),
+        pytest.param([found(" Star ", STAR), found("ring", RING)], 1.0, id="capitals and spaces do not matter"),
+    ],
+)
+def test_detections_count_as_f1(detections: list[Detection], f1: float) -> None:
+    marks = judge_search(result("", *detections), scene=DRAWN, names=["star", "ring"], row="", masks=False)
+    assert mean(marks, "detect_f1") == pytest.approx(f1)
+
+
+def test_a_mask_is_compared_with_the_true_silhouette() -> None:
+    truth = np.zeros((100, 100), bool)
+    truth[10:20, 10:20] = True
+    half = truth & (np.arange(100) < 15)
+    drawn = scene(Thing(STAR.kind, STAR.colour, STAR.box, truth))
+    for mask, iou in ((truth, 1.0), (half, 0.5), (None, 0.0)):
+        marks = judge_search(
+            result("", found("red star", STAR, mask=mask)), scene=drawn, names=["red star"], row="", masks=True
+        )
+        assert mean(marks, "mask_iou") == pytest.approx(iou)
+
+
+def test_boxes_and_masks_that_do_not_meet_have_no_overlap() -> None:
+    assert box_iou((0, 0, 10, 10), (10, 0, 20, 10)) == 0
+    assert box_iou((0, 0, 10, 10), (0, 0, 10, 20)) == pytest.approx(0.5)
+    assert mask_iou(np.zeros((2, 2), bool), np.zeros((2, 2), bool)) == 0
+
+
+def test_finding_what_is_not_there_is_wrong() -> None:
+    assert judge_absent(result(), row="")[0].value == 1
+    assert judge_absent(result("", found("key", STAR)), row="")[0].value == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        pytest.param("a red star and a blue ring", 1, id="both"),
+        pytest.param("A blue ring to the right of a red star.", 1, id="in another order"),
+        pytest.param("a red star", 0, id="one forgotten"),
+        pytest.param("a red star, a blue ring and a green key", 0, id="one invented"),
+        pytest.param("a blue star and a red ring", 0, id="colours mixed up"),
+        pytest.param("", 0, id="nothing"),
+    ],
+)
+def test_a_caption_names_every_thing_and_nothing_else(text: str, value: int) -> None:
+    assert judge_caption(result(text), scene=DRAWN, language="en", row="")[0].value == value
+
+
+def test_an_answer_is_right_to_the_letter_but_for_capitals_and_a_full_stop() -> None:
+    def value(text: str) -> float:
+        return judge_text(result(text), answer="blue ring", metric="answer_accuracy", row="")[0].value
+
+    assert [value("blue ring"), value("Blue ring."), value("blue"), value("")] == [1, 1, 0, 0]
+
+
+def test_translations_are_compared_to_the_letter() -> None:
+    said = translations(DRAWN)
+    spanish = {both.en: both.es for _, both in said}
+    english = {both.es: both.en for _, both in said}
+
+    def translate(direction: str, texts: list[str]) -> list[str]:
+        return [(spanish if direction == "en-es" else english)[text] for text in texts]
+
+    assert mean(judge_translations(said, translate), "translation_accuracy") == 1
+    assert mean(judge_translations(said, lambda _, texts: texts), "translation_accuracy") == 0
+
+
+@pytest.mark.parametrize("drawn", [DRAWN, scene(STAR)], ids=["two things and a word", "one thing alone"])
+def test_every_task_is_asked_and_the_table_tells_each(drawn: Scene) -> None:
+    listed = list(checks(drawn, random.Random(0)))
+    assert {check.request.task for check in listed} == {"detect", "segment", "describe", "answer", "read_text"}
+    marks = [mark for check in listed for mark in check.judge(result())]
+    told = table(marks)
+    assert all(metric in told for metric in METRICS if any(mark.metric == metric for mark in marks))
+
+
+def test_the_same_scene_and_draw_ask_the_same() -> None:
+    first, second = ([check.request.text for check in checks(DRAWN, random.Random(4))] for _ in range(2))
+    assert first == second
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--scenes", "1", "--model", str(tmp_path)]) == 2
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert "Traceback" not in written.err
+    assert written.err.strip().endswith(".")
+
+
+@pytest.mark.parametrize("arguments", [["--scenes", "0"], ["--scenes", "many"], ["--seeds", "1"]])
+def test_a_wrong_argument_ends_with_code_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2

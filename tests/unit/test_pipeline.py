@@ -1,0 +1,236 @@
+"""Requests through the whole pipeline, on a tiny model with random weights: what holds whatever the model says."""
+
+import math
+import pickle
+import threading
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from inference.checkpoints import Choice, LoadedModel
+from inference.engine import Token
+from inference.errors import InvalidInput, ModelUnavailable
+from inference.hosting import ModelHost
+from inference.pipeline import Pipeline, Progress, score
+from inference.tasks import TASKS
+from inference.types import Detection, Request, Result
+from tests.support.tiny import tiny_model, tiny_processor
+
+TEXTS = {"question": "what is it?", "answer": "two", "objects": "cat ; dog", "prompt": "anything at all"}
+
+
+class Shouting:
+    """Translates by shouting, so that a test sees what was given to it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, list[str]]] = []
+
+    def translate(self, direction: str, texts: Sequence[str]) -> list[str]:
+        self.asked.append((direction, list(texts)))
+        return [text.upper() for text in texts]
+
+
+class Missing:
+    """A translator that cannot be had."""
+
+    def translate(self, direction: str, texts: Sequence[str]) -> list[str]:
+        raise ModelUnavailable(f"The {direction} translator could not be fetched.")
+
+
+def loaded(name: str) -> LoadedModel:
+    processor = tiny_processor()
+    return LoadedModel(
+        name=name,
+        model=tiny_model(processor),
+        processor=processor,
+        mask_decoder=None,
+        mask_problem="There is no mask decoder in this test.",
+        translators={},
+        embedded=False,
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        parameters=1,
+        seconds=0.0,
+    )
+
+
+def host_of(translators: object, *names: str) -> ModelHost:
+    host = ModelHost(
+        [Choice(name, "because a test says so") for name in names or ("tiny",)],
+        load=lambda name, *, progress: loaded(name),
+        translators=lambda _: translators,
+    )
+    host.start()
+    host.wait(60)
+    return host
+
+
+@pytest.fixture(scope="module")
+def shouting() -> Shouting:
+    return Shouting()
+
+
+@pytest.fixture(scope="module")
+def pipeline(shouting) -> Iterator[Pipeline]:
+    host = host_of(shouting)
+    yield Pipeline(host)
+    host.close()
+
+
+def request(task: str, **changes: object) -> Request:
+    fields = {"image": Image.new("RGB", (64, 48), "red"), "task": task, "text": TEXTS.get(TASKS[task].text or "", "")}
+    return Request(**(fields | {"max_new_tokens": 12} | changes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_streams_its_text_and_ends_with_one_result(pipeline, task):
+    *progress, result = pipeline.stream(request(task))
+
+    assert isinstance(result, Result)
+    assert all(isinstance(item, Progress) for item in progress)
+    written = [item for item in progress if item.stage == "writing"]
+    assert [item.tokens for item in written] == list(range(1, result.timing.tokens + 1))
+    assert written[-1].raw == result.raw
+    assert (result.width, result.height) == (64, 48)
+    assert result.timing.total >= result.timing.decode > 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "prompt"),
+    [
+        pytest.param({"task": "describe"}, "cap en", id="short"),
+        pytest.param({"task": "describe", "length": "medium", "language": "es"}, "caption es", id="medium, Spanish"),
+        pytest.param({"task": "describe", "length": "long"}, "describe en", id="long"),
+        pytest.param({"task": "read_text"}, "ocr", id="read text"),
+        pytest.param({"task": "answer", "text": " what\nis  it? "}, "answer en what is it?", id="spaces collapsed"),
+        pytest.param({"task": "ask", "text": "two"}, "question en two", id="ask"),
+        pytest.param({"task": "detect", "text": "cat;dog ;  ; cat"}, "detect cat ; dog", id="objects once each"),
+        pytest.param({"task": "segment", "text": "red car"}, "segment red car", id="segment"),
+        pytest.param({"task": "prompt", "text": "Read text"}, "Read text", id="free prompt"),
+        pytest.param({"task": "prompt", "text": "detect <loc0001>"}, "detect <loc0001>", id="a region on purpose"),
+        pytest.param(
+            {"task": "answer", "text": "a <image> <loc0001>"}, "answer en a ‹image> ‹loc0001>", id="tokens typed"
+        ),
+    ],
+)
+def test_the_model_is_given_the_prompt_of_its_training(pipeline, changes, prompt):
+    assert pipeline.run(request(**changes)).prompt == prompt
+
+
+def test_spanish_input_reaches_the_model_in_english_each_object_by_itself(pipeline, shouting):
+    result = pipeline.run(request("detect", text="gato ; perro", input_language="es"))
+
+    assert ("es-en", ["gato", "perro"]) in shouting.asked
+    assert result.prompt == "detect GATO ; PERRO"
+
+
+def test_a_translation_never_sees_a_location_or_mask_token(pipeline, shouting):
+    shouting.asked.clear()
+    for task in TASKS:
+        pipeline.run(request(task, translate=True, max_new_tokens=60))
+
+    given = [text for _, texts in shouting.asked for text in texts]
+    assert given
+    assert not any("<loc" in text or "<seg" in text for text in given)
+
+
+def test_without_a_translator_the_answer_stays_and_a_note_says_why():
+    host = host_of(Missing())
+    result = Pipeline(host).run(request("describe", translate=True))
+    host.close()
+
+    assert result.raw
+    assert result.translation is None
+    assert any("en-es translator could not be fetched" in problem for problem in result.problems)
+
+
+def test_a_cut_answer_says_where_it_was_cut(pipeline):
+    result = pipeline.run(request("describe", max_new_tokens=3))
+
+    assert result.timing.tokens == 3
+    assert any("3 tokens" in problem for problem in result.problems)
+
+
+def test_leaving_in_the_middle_frees_the_model_for_the_next(pipeline):
+    stream = pipeline.stream(request("describe", max_new_tokens=500))
+    next(item for item in stream if isinstance(item, Progress) and item.stage == "writing")
+    stream.close()
+
+    assert pipeline.run(request("describe", max_new_tokens=2)).timing.tokens <= 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        pytest.param({"task": "answer", "text": " \n "}, "Type a question", id="empty question"),
+        pytest.param({"task": "detect", "text": " ; ;"}, "Name at least one thing", id="no objects"),
+        pytest.param({"task": "prompt", "text": ""}, "Type a prompt", id="empty prompt"),
+        pytest.param({"task": "answer", "text": "x" * 5000}, "at most 1,000", id="endless text"),
+        pytest.param({"task": "answer", "text": "é ñ " * 200}, "at most 256", id="endless in tokens"),
+        pytest.param({"task": "describe", "language": "xx"}, "Unknown language", id="unknown language"),
+        pytest.param({"task": "describe", "length": "huge"}, "short, medium, long", id="unknown length"),
+        pytest.param({"task": "describe", "model": "nope"}, "There is no model “nope”", id="a model that is not there"),
+        pytest.param({"task": "describe", "max_new_tokens": 9999}, "from 1 to 512", id="too many tokens"),
+    ],
+)
+def test_what_is_not_allowed_is_refused_with_what_is(pipeline, changes, sentence):
+    with pytest.raises(InvalidInput, match=sentence):
+        pipeline.run(request(**changes))
+
+
+def test_a_task_that_is_not_there_is_refused_with_those_that_are(pipeline):
+    with pytest.raises(InvalidInput, match="detect"):
+        pipeline.run(Request(Image.new("RGB", (8, 8)), "dance"))
+
+
+def test_while_a_model_loads_and_after_it_failed_the_reason_is_given():
+    begun, release = threading.Event(), threading.Event()
+
+    def load(name: str, *, progress) -> LoadedModel:
+        progress(0.25, "Downloading 1 of 4 GB")
+        begun.set()
+        release.wait(30)
+        raise ModelUnavailable("The licence has not been accepted.")
+
+    host = ModelHost([Choice("gated", "asked for")], load=load, translators=lambda _: Missing())
+    host.start()
+    begun.wait(30)
+    with pytest.raises(ModelUnavailable, match=r"still loading \(25%\)"):
+        Pipeline(host).run(request("describe"))
+    release.set()
+    host.wait(30)
+
+    with pytest.raises(ModelUnavailable, match="licence has not been accepted"):
+        Pipeline(host).run(request("describe"))
+    assert host.statuses()[0].state == "failed"
+
+
+def test_of_several_models_each_answers_by_its_name_and_the_first_by_default():
+    host = host_of(Missing(), "one", "two")
+    pipeline = Pipeline(host)
+    names = [pipeline.run(request("describe", model=model)).model for model in (None, "one", "two")]
+    host.close()
+
+    assert names == ["one", "one", "two"]
+
+
+def test_a_score_is_the_mean_of_the_things_own_tokens_and_not_of_its_codes():
+    pieces = ["<loc0001>", "<loc0002>", "<loc0900>", "<loc0901>", "<seg001>", " cat", " ;", " more"]
+    scores = [0.5, 0.5, 1.0, 1.0, 0.0001, 0.25, 0.1, 0.9]
+    tokens = [Token(0, piece, 1.0, value) for piece, value in zip(pieces, scores, strict=True)]
+    end = len("".join(pieces[:6]))
+
+    (scored,) = score([Detection("cat", (0, 0, 1, 1), span=(0, end))], tokens)
+
+    assert scored.score == pytest.approx(math.prod([0.5, 0.5, 1.0, 1.0, 0.25]) ** (1 / 5))
+
+
+def test_requests_and_results_can_be_sent_to_another_process(pipeline):
+    asked = request("describe")
+    result = pipeline.run(asked)
+
+    assert pickle.loads(pickle.dumps(result)) == result
+    assert np.array_equal(np.asarray(pickle.loads(pickle.dumps(asked)).image), np.asarray(asked.image))
