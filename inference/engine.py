@@ -9,6 +9,7 @@ import functools
 import hashlib
 import itertools
 import logging
+import os
 import queue
 import threading
 import time
@@ -32,6 +33,8 @@ _LOCATION_TOLERANCE = 0.025
 """How far, as a part of the picture's side, two places of an edge still count as the same when a place is scored."""
 
 _FEATURE_CACHE_BYTES = 256 * 2**20
+
+_SMALL_MODEL = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +259,8 @@ class Engine:
             return str(self._processor.tokenizer.decode(ids, skip_special_tokens=True))
 
     def _work(self) -> None:
+        if self._batch.on_cpu:
+            torch.set_num_threads(_threads(self._batch.parameters))
         while True:
             with self._wake:
                 while not (self._closed or self._waiting or self._batch.rows):
@@ -329,6 +334,14 @@ class _Batch:
         )
         self._features = _FeatureCache(_FEATURE_CACHE_BYTES)
         self.rows: list[_Row] = []
+
+    @property
+    def on_cpu(self) -> bool:
+        return self._device.type == "cpu"
+
+    @property
+    def parameters(self) -> int:
+        return self._model.num_parameters()
 
     @property
     def has_room(self) -> bool:
@@ -555,6 +568,17 @@ def _ended_early(row: _Row) -> bool:
         row.events.put(DeadlineExceeded("The answer took too long and was stopped. Ask for less, or try again later."))
         return True
     return False
+
+
+def _threads(parameters: int) -> int:
+    """How many threads a model on a CPU runs with: the cores that this process may use, but one for a small model.
+
+    Every operation waits for its slowest thread; where each takes microseconds, and something else wants a core now
+    and then, that wait is longer than the work.
+    """
+    if parameters < _SMALL_MODEL:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _slots_that_fit(row_bytes: int, device: torch.device) -> int:
