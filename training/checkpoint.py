@@ -4,7 +4,6 @@ Knows files and formats. Knows nothing of training.
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 
@@ -36,8 +35,10 @@ def publish(
 
     Args:
         model: float32 weights; its embedding table is replaced by `table` in what is written.
+        found: The tokens.
         table: (vocabulary, width) embeddings.
         codec: The mask codec's file.
+        out: The checkpoint's folder.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.with_name(out.name + ".partial")
@@ -57,8 +58,8 @@ def publish(
     old = out.with_name(out.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():
-        os.replace(out, old)
-    os.replace(partial, out)
+        out.replace(old)
+    partial.replace(out)
     shutil.rmtree(old, ignore_errors=True)
 
 

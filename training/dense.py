@@ -15,12 +15,14 @@ from training import model as small
 from training.grammar import WORDS
 from training.lexicon import COLOURS, KINDS
 from training.pool import GRID, MASK_SIDE, Pool
+from training.scenes import letter_edges
 
 BINS = 1024
 CODES, CODEBOOK = 16, 128
 WAVES = 48
 LEAST_COVER = 0.22
 _COARSE = 16
+_ALPHABET = 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Labels:
         codes: int64 (rows, 16) or None while there is no codec.
         word: int64 (pictures * patches,), 0 for none, else 1 + index in WORDS.
         turn: int64 (pictures * patches,), 0 for a phrase's first word, 1 for its second, -100 for no word.
+        letters: float32 (pictures * patches, 26), which letters lie in the patch, by half at least.
     """
 
     kind: torch.Tensor
@@ -50,12 +53,16 @@ class Labels:
     codes: torch.Tensor | None
     word: torch.Tensor
     turn: torch.Tensor
+    letters: torch.Tensor
 
 
 def labels(pool: Pool, picked: np.ndarray, flipped: np.ndarray, codes: np.ndarray | None) -> Labels:
     """The labels of the picked scenes, each mirrored where `flipped` says so.
 
     Args:
+        pool: Where the scenes lie.
+        picked: int (pictures,), which scenes.
+        flipped: bool (pictures,).
         codes: int (2, things, 16), the mask codes of every thing of the pool, upright and mirrored.
     """
     patches, n = GRID * GRID, len(picked)
@@ -63,6 +70,7 @@ def labels(pool: Pool, picked: np.ndarray, flipped: np.ndarray, codes: np.ndarra
     kind, colour, word = (np.zeros((n, patches), dtype=np.int64) for _ in range(3))
     turn = np.full((n, patches), -100, dtype=np.int64)
     centre = np.zeros((n, patches), dtype=np.float32)
+    letters = np.zeros((n, patches, _ALPHABET), dtype=np.float32)
     where, things, place, rank, count, mirrored = [], [], [], [], [], []
     for row, (index, flip) in enumerate(zip(picked, flipped, strict=True)):
         first, last = pool.first[index], pool.first[index + 1]
@@ -91,7 +99,7 @@ def labels(pool: Pool, picked: np.ndarray, flipped: np.ndarray, codes: np.ndarra
         count.append(np.full(len(hits), len(boxes) - 1))
         mirrored.append(np.full(len(hits), bool(flip)))
         if pool.texts[index]:
-            _label_writing(str(pool.texts[index]), pool.text_boxes[index] / side, word[row], turn[row])
+            _label_writing(str(pool.texts[index]), pool.text_boxes[index] / side, word[row], turn[row], letters[row])
     rows, mirror = np.concatenate(things), np.concatenate(mirrored)
     shape = pool.silhouettes(rows)
     step = MASK_SIDE // _COARSE
@@ -109,10 +117,11 @@ def labels(pool: Pool, picked: np.ndarray, flipped: np.ndarray, codes: np.ndarra
         codes=None if codes is None else torch.from_numpy(codes[mirror.astype(int), rows].astype(np.int64)),
         word=torch.from_numpy(word.ravel()),
         turn=torch.from_numpy(turn.ravel()),
+        letters=torch.from_numpy(letters.reshape(-1, _ALPHABET)),
     )
 
 
-def _label_writing(text: str, box: np.ndarray, word: np.ndarray, turn: np.ndarray) -> None:
+def _label_writing(text: str, box: np.ndarray, word: np.ndarray, turn: np.ndarray, letters: np.ndarray) -> None:
     """Marks the patches of each written word, in place; `box` is in shares of the side."""
     parts = text.split(" ")
     x_min, y_min, x_max, y_max = box
@@ -137,6 +146,12 @@ def _label_writing(text: str, box: np.ndarray, word: np.ndarray, turn: np.ndarra
         hits = np.flatnonzero(np.outer(high, wide >= 0.3))
         word[hits] = 1 + WORDS.index(part)
         turn[hits] = number
+        places = left + (right - left) * letter_edges(part)
+        for letter, start, end in zip(part, places[:-1], places[1:], strict=True):
+            inside = np.clip(np.minimum(end, edges[1:]) - np.maximum(start, edges[:-1]), 0, None) >= 0.45 * (
+                end - start
+            )
+            letters[np.flatnonzero(np.outer(high, inside)), ord(letter) - ord("A")] = 1
 
 
 class Heads(nn.Module):
@@ -162,6 +177,7 @@ class Heads(nn.Module):
         self.rank = nn.Linear(width, 5)
         self.count = nn.Linear(width, 5)
         self.turn = nn.Linear(width, 2)
+        self.letters = nn.Linear(width, _ALPHABET)
         for edge in self.edges:
             nn.init.orthogonal_(edge.weight)
 
@@ -197,6 +213,10 @@ def losses(
     }
     if (truth.turn >= 0).any():
         parts["turn"] = functional.cross_entropy(heads.turn(flat), truth.turn, ignore_index=-100) * 0.1
+        # Words of one patch and a half a letter are hard to see whole: their letters come first.
+        spelt = heads.letters(flat[truth.turn >= 0])
+        found = functional.binary_cross_entropy_with_logits(spelt, truth.letters[truth.turn >= 0])
+        parts["letters"] = found * _ALPHABET * 0.2
     report: dict[str, float] = {}
     error = []
     for number, edge in enumerate(heads.edges):

@@ -68,6 +68,7 @@ METRICS: tuple[Metric, ...] = (
 )
 
 _LEAST_IOU = 0.5
+_SCENES_TOGETHER = 4
 _TOGETHER = 8
 """How many requests are under way at once: as many as the engine decodes together."""
 
@@ -113,6 +114,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     host = _host(options.model)
     try:
         hosted = host.get()
+        for direction in ("en-es", "es-en"):
+            hosted.translators.get(direction)  # a missing one is told now, not when all else is done
         marks = evaluate(
             Pipeline(host, deadline=600.0),
             translate=hosted.translators.translate,
@@ -146,14 +149,14 @@ def evaluate(
     """
     marks: list[Mark] = []
     with ThreadPoolExecutor(_TOGETHER) as pool, tqdm(total=len(scenes), unit="scene", desc="evaluating") as bar:
-        for seed in scenes:
-            scene = draw(seed)
-            rng = random.Random(f"evaluation {seed}")
-            listed = list(checks(scene, rng))
+        for start in range(0, len(scenes), _SCENES_TOGETHER):
+            drawn = [draw(seed) for seed in scenes[start : start + _SCENES_TOGETHER]]
+            listed = [check for scene in drawn for check in checks(scene, random.Random(f"evaluation {scene.seed}"))]
             for check, result in zip(listed, pool.map(pipeline.run, [check.request for check in listed]), strict=True):
                 marks += check.judge(result)
-            marks += judge_translations(translations(scene), translate)
-            bar.update()
+            for scene in drawn:
+                marks += judge_translations(translations(scene), translate)
+                bar.update()
     return marks
 
 
@@ -193,15 +196,16 @@ def checks(scene: Scene, rng: random.Random) -> Iterator[Check]:
 
 
 def _search_checks(scene: Scene, rng: random.Random) -> Iterator[Check]:
-    """One thing by its kind, one by its colour too, and all kinds at once; boxes of each, masks of two of them."""
+    """One thing by its kind, one by its colour too, and several kinds at once; boxes of each, masks of two of them."""
     plain = phrase(rng.choice(scene.things), False)
     coloured = phrase(rng.choice(scene.things), True)
-    every_kind = list(dict.fromkeys(phrase(thing, False) for thing in scene.things))
-    rng.shuffle(every_kind)
+    kinds = list(dict.fromkeys(phrase(thing, False) for thing in scene.things))
+    rng.shuffle(kinds)
     searches = [("detect", "one kind", [plain]), ("detect", "with colour", [coloured])]
     searches.append(("segment", *rng.choice((("one kind", [plain]), ("with colour", [coloured])))))
-    if len(every_kind) > 1:
-        searches += [("detect", "several kinds", every_kind), ("segment", "several kinds", every_kind)]
+    if len(kinds) > 1:
+        searches.append(("detect", "several kinds", kinds[: rng.choice((2, 3))]))
+        searches.append(("segment", "several kinds", kinds[:2]))
     for task, row, names in searches:
         judge = functools.partial(judge_search, scene=scene, names=names, row=f"{task} {row}", masks=task == "segment")
         yield Check(Request(scene.image, task, text=" ; ".join(names)), judge)

@@ -88,7 +88,8 @@ _FEMININE = {
     "cow": "vaca", "sheep/sheep": "oveja", "goat": "cabra", "giraffe": "jirafa", "zebra": "cebra", "hen": "gallina",
     "butterfly": "mariposa", "bee": "abeja", "spider": "araña", "snake": "serpiente", "turtle": "tortuga",
     "whale": "ballena", "ant": "hormiga", "pigeon": "paloma", "frog": "rana", "bicycle": "bicicleta",
-    "motorcycle": "motocicleta", "van": "furgoneta", "street": "calle", "road": "carretera", "church": "iglesia", "school": "escuela",
+    "motorcycle": "motocicleta", "van": "furgoneta", "street": "calle", "road": "carretera", "church": "iglesia",
+    "school": "escuela",
     "tower": "torre", "shop": "tienda", "city": "ciudad", "beach": "playa", "mountain": "montaña", "island": "isla",
     "cloud": "nube", "flower": "flor", "rose": "rosa", "leaf/leaves": "hoja", "plant": "planta", "stone": "piedra",
     "chair": "silla", "table": "mesa", "bed": "cama", "lamp": "lámpara", "door": "puerta", "window": "ventana",
@@ -159,15 +160,27 @@ SPANISH_COLOUR_SYNONYMS: tuple[Colour, ...] = (
 
 DOINGS: tuple[Phrase, ...] = (
     Phrase("holding", "sosteniendo"),
-    Phrase("carrying", "llevando"),
+    Phrase("carrying", "cargando"),
+    Phrase("wearing", "llevando"),
     Phrase("looking at", "mirando"),
     Phrase("painting", "pintando"),
     Phrase("buying", "comprando"),
     Phrase("using", "usando"),
     Phrase("cleaning", "limpiando"),
     Phrase("touching", "tocando"),
+    Phrase("eating", "comiendo"),
+    Phrase("riding", "montando"),
+    Phrase("playing with", "jugando con"),
 )
 """What somebody does with something, behind a noun: "a man holding a cup"."""
+
+POSTURES: tuple[Colour, ...] = (
+    _adjective("sitting", "sentado"),
+    _adjective("lying", "tumbado"),
+    _adjective("parked", "aparcado"),
+    Colour("standing", "de pie", "de pie", "de pie", "de pie"),
+)
+"""How something is there, behind a noun and before its place: "a cat sitting on a chair"."""
 
 MORE_RELATIONS: tuple[Phrase, ...] = (
     Phrase("in front of", "delante de"),
@@ -224,6 +237,8 @@ SIGNS: tuple[Phrase, ...] = (
     Phrase("ENTRANCE", "ENTRADA"),
     Phrase("DANGER", "PELIGRO"),
     Phrase("WATER", "AGUA"),
+    Phrase("HOURS", "HORAS"),
+    Phrase("TODAY", "HOY"),
 )
 """What signs say, one word at a time: a phrase of two is two of them."""
 

@@ -445,7 +445,7 @@ def _sample(candidates: Sequence[Riddle], count: int, rng: random.Random) -> lis
 
 
 def typed(text: str, rng: random.Random) -> str:
-    """The text as somebody in a hurry might type it: British, in lower case, without its punctuation marks, or as it is."""
+    """The text as somebody in a hurry might type it: British, in lower case, without its marks, or as it is."""
     if rng.random() < 0.25:
         text = re.sub(r"\bcolor of\b|\bcolor (?=are|is|do)", lambda found: found[0].replace("color", "colour"), text)
     if rng.random() < 0.25:

@@ -6,7 +6,6 @@ Knows masks and codes. Knows nothing of boxes, tokens or pictures. The decoder h
 """
 
 import logging
-import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -123,7 +122,7 @@ def write(codec: MaskCodec, path: Path) -> None:
             arrays[f"{half}.{name}"] = value.half().numpy()
     partial = path.with_name(path.stem + ".partial.npz")
     np.savez(partial, **arrays)  # type: ignore[arg-type]
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def read(path: Path) -> MaskCodec:

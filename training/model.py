@@ -100,7 +100,7 @@ def _cosine_filters(count: int, side: int) -> torch.Tensor:
     """
     axis = (torch.arange(side) + 0.5) * math.pi / side
     waves = torch.stack([torch.cos(axis * k) * math.sqrt((1 if k == 0 else 2) / side) for k in range(side)])
-    order = sorted(((u * u + v * v, u, v) for u in range(side) for v in range(side)))
+    order = sorted((u * u + v * v, u, v) for u in range(side) for v in range(side))
     directions = torch.tensor([[1.0, 1.0, 1.0], [1.0, 0.0, -1.0], [-0.5, 1.0, -0.5]])
     directions = directions / directions.norm(dim=1, keepdim=True)
     shares = (count - 2 * (count // 5), count // 5, count // 5)
@@ -189,6 +189,7 @@ def read(
     where an answer may stand, which saves a sixth of the work.
 
     Args:
+        model: Whose language model reads.
         embedded: (n, length, WIDTH) input embeddings, already scaled as Gemma scales them.
         prefix: (n,) how many leading tokens of each row are image and prompt: they see each other both ways.
         asked: Only the hidden states of the last `asked` positions are wanted.
@@ -204,7 +205,9 @@ def read(
     seen = (place[None, :] <= place[:, None])[None] | (place[None, None, :] < prefix[:, None, None])
     bias = torch.zeros((), dtype=embedded.dtype, device=embedded.device).masked_fill(~seen, -1e9)[:, None]
     heads, groups, size = config.num_attention_heads, config.num_key_value_heads, config.head_dim
-    turns = (place + 1).float()[:, None] * language.rotary_emb.inv_freq.float()
+    # Computed anew: a bfloat16 copy of the module rounds its own table of frequencies.
+    exponents = torch.arange(0, size, 2, device=embedded.device).float() / size
+    turns = (place + 1).float()[:, None] * config.rope_parameters["rope_theta"] ** -exponents
     angles = torch.cat([turns, turns], dim=-1)
     cosine, sine = angles.cos().to(embedded.dtype), angles.sin().to(embedded.dtype)
     x = embedded

@@ -63,7 +63,9 @@ class Optimiser:
             scale = 0.2 * math.sqrt(wide)
             for index, update in zip(present, straight, strict=True):
                 parameter = self.matrices[index]
-                parameter.mul_(1 - rate * decay).add_((update.T if tall else update).to(parameter.dtype), alpha=-rate * scale)
+                parameter.mul_(1 - rate * decay).add_(
+                    (update.T if tall else update).to(parameter.dtype), alpha=-rate * scale
+                )
 
     def _step_others(self, rate: float, betas: tuple[float, float]) -> None:
         present = [index for index, parameter in enumerate(self.others) if parameter.grad is not None]

@@ -5,7 +5,6 @@ A pool is a cache: it can be deleted at any time and is drawn again from the sam
 """
 
 import multiprocessing
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +120,7 @@ def _draw(folder: Path, size: int, workers: int, first_seed: int) -> None:
     images.flush()
     partial = folder / "truth.partial.npz"
     np.savez(partial, **arrays)  # type: ignore[arg-type]
-    os.replace(partial, folder / "truth.npz")
+    partial.replace(folder / "truth.npz")
 
 
 def _draw_chunk(job: tuple[Path, int, int, int, int]) -> dict[str, np.ndarray]:

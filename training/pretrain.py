@@ -17,7 +17,7 @@ from transformers import PaliGemmaForConditionalGeneration
 
 from training import dense
 from training import model as small
-from training.mixed import Mixed
+from training.mixed import Lanes, Mixed
 from training.optimiser import Optimiser, Rates
 from training.pool import Pool
 from training.saving import Clock, TrainingError, every, load, save, schedule
@@ -34,17 +34,19 @@ class Batch:
     truth: dense.Labels
 
 
-def batches(pool: Pool, size: int, codes: np.ndarray | None, seed: int, mirrored: bool = True) -> Iterator[Batch]:
-    """Endless batches, prepared ahead in a thread. Pictures with writing are never mirrored."""
+def batches(pool: Pool, size: int, codes: np.ndarray | None, seed: int, *, parts: int = 1) -> Iterator[list[Batch]]:
+    """Endless batches in `parts` parts of `size`, prepared ahead in a thread. Writing is never mirrored."""
     rng = np.random.default_rng(seed)
-    ready: queue.Queue[Batch] = queue.Queue(maxsize=3)
+    ready: queue.Queue[list[Batch]] = queue.Queue(maxsize=3)
     stopped = threading.Event()
 
     def prepare() -> None:
         while not stopped.is_set():
-            picked = np.sort(rng.integers(0, len(pool), size))
-            flipped = (rng.random(size) < 0.5) & (pool.texts[picked] == "") & mirrored
-            batch = make_batch(pool, picked, flipped, codes)
+            batch = []
+            for _ in range(parts):
+                picked = np.sort(rng.integers(0, len(pool), size))
+                flipped = (rng.random(size) < 0.5) & (pool.texts[picked] == "")
+                batch.append(make_batch(pool, picked, flipped, codes))
             while not stopped.is_set():
                 try:
                     ready.put(batch, timeout=1)
@@ -84,6 +86,7 @@ def train(
     seed: int = 0,
     codes: np.ndarray | None = None,
     held_out_codes: np.ndarray | None = None,
+    lanes: int = 1,
 ) -> dense.Heads:
     """Trains the tower and the projector in place and returns the heads, whose embeddings language starts from."""
     torch.manual_seed(seed)
@@ -103,10 +106,13 @@ def train(
             heads.load_state_dict(state["heads"])
             optimiser.restore(state["optimiser"])
         except (RuntimeError, ValueError, KeyError) as error:
-            raise TrainingError(f"The save {path} belongs to a model of another shape: move it away to start afresh.") from error
+            raise TrainingError(
+                f"The save {path} belongs to a model of another shape: move it away to start afresh."
+            ) from error
         done_steps, done_seconds = state["steps"], state["seconds"]
     clock = Clock(steps=steps, minutes=minutes, done_steps=done_steps, done_seconds=done_seconds)
-    mixed = Mixed(model)
+    mixed, reading = Mixed(model, copies=lanes), Mixed(heads, torch.float32, copies=lanes)
+    side_by_side = Lanes(lanes)
 
     def keep() -> None:
         state = {
@@ -122,38 +128,61 @@ def train(
 
     look, keep_now = every(45), every(60)
     bar = tqdm(total=1000, initial=int(1000 * clock.share), desc="tower", unit="‰")
-    for item in batches(pool, batch, codes, seed + done_steps):
+    for items in batches(pool, batch // lanes, codes, seed + done_steps, parts=lanes):
         share = clock.share
         if share >= 1:
             break
         bar.n = int(1000 * share)
         width = 4 + 20 * max(0.0, 1 - share / 0.6)
-        tokens = small.see(mixed.working, pixels_to_patches(item.pixels, torch.bfloat16))
-        parts, report = dense.losses(heads, tokens, item.truth, features, width=width)
-        loss = torch.stack(list(parts.values())).sum()
-        loss.backward()
+
+        lane_steps = [
+            _LaneStep(own, readers, item, features, width, 1 / lanes)
+            for own, readers, item in zip(mixed.working, reading.working, items, strict=True)
+        ]
+        results = side_by_side.run([step.run for step in lane_steps])
+        loss, report = sum(result[0] for result in results), results[0][1]
+        reading.gather()
         norm = mixed.gather()
         torch.nn.utils.clip_grad_norm_(others, 3.0)
         optimiser.step(schedule(share, clock.steps))
         mixed.spread()
-        for parameter in heads.parameters():
-            parameter.grad = None
+        reading.spread()
         clock.steps += 1
         if clock.steps % 10 == 0:
-            bar.set_postfix(loss=f"{float(loss.detach()):.2f}", box=f"{report['box_px']:.1f}px", kind=f"{report['kind']:.2f}")
+            bar.set_postfix(loss=f"{loss:.2f}", box=f"{report['box_px']:.1f}px", kind=f"{report['kind']:.2f}")
         if look() or clock.steps == done_steps + 20:
-            held = evaluate(mixed.working, heads, held_out, held_out_codes)
+            held = evaluate(mixed.working[0], heads, held_out, held_out_codes)
             told = " ".join(f"{name} {value:.3f}" for name, value in held.items())
             LOG.info(
                 "step %d minute %.1f loss %.3f norm %.2f | held out: %s",
-                clock.steps, clock.seconds / 60, float(loss.detach()), norm, told,
+                clock.steps, clock.seconds / 60, loss, norm, told,
             )  # fmt: skip
         if keep_now():
             keep()
     bar.close()
     keep()
-    LOG.info("done: %s", evaluate(mixed.working, heads, held_out, held_out_codes))
+    LOG.info("done: %s", evaluate(mixed.working[0], heads, held_out, held_out_codes))
     return heads
+
+
+@dataclass(frozen=True, slots=True)
+class _LaneStep:
+    """One thread's part of a step; the gradients stay in its copies."""
+
+    model: PaliGemmaForConditionalGeneration
+    heads: dense.Heads
+    batch: Batch
+    features: torch.Tensor
+    width: float
+    scale: float
+
+    def run(self) -> tuple[float, dict[str, float]]:
+        """Forward and backward; returns its share of the loss and the report."""
+        tokens = small.see(self.model, pixels_to_patches(self.batch.pixels, torch.bfloat16))
+        parts, report = dense.losses(self.heads, tokens, self.batch.truth, self.features, width=self.width)
+        loss = torch.stack(list(parts.values())).sum() * self.scale
+        loss.backward()
+        return float(loss.detach()), report
 
 
 @torch.no_grad()

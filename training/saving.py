@@ -3,7 +3,6 @@
 Knows files. Knows nothing of what is trained.
 """
 
-import os
 import pickle
 import time
 import zipfile
@@ -22,7 +21,7 @@ def save(path: Path, state: dict) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     torch.save(state, partial)
-    os.replace(partial, path)
+    partial.replace(path)
 
 
 def load(path: Path, part: str) -> dict:

@@ -21,7 +21,7 @@ from training.world import Box, Scene, Thing, Writing
 SIDE = 224
 """Width and height of a picture in pixels."""
 
-TRAINING_SEEDS = range(0, 1_000_000_000)
+TRAINING_SEEDS = range(1_000_000_000)
 """Seeds that training draws from: it never goes beyond."""
 
 HELD_OUT_SEEDS = range(1_000_000_000, 2_000_000_000)
@@ -61,7 +61,7 @@ def draw(seed: int, *, things: tuple[int, int] = (1, 5), writing: float = 0.35) 
     for item in placed:
         _paint(canvas, item, rng)
     if lettering is not None:
-        _write(canvas, lettering, placed)
+        _write(canvas, lettering)
     visible = _visible(placed)
     found = []
     for item, mask in zip(placed, visible, strict=True):
@@ -82,7 +82,8 @@ def draw(seed: int, *, things: tuple[int, int] = (1, 5), writing: float = 0.35) 
 @dataclass(frozen=True, slots=True)
 class Part:
     """A closed outline. `tone` is None for the silhouette itself (`solid` adds, else it cuts a hole); a number makes
-    it a detail that only shades what is already there: below 1 darker, above 1 lighter."""
+    it a detail that only shades what is already there: below 1 darker, above 1 lighter.
+    """
 
     points: Points
     solid: bool = True
@@ -134,7 +135,11 @@ def _moon() -> list[Part]:
     outer = _ellipse(0.25, 0.0, 1.0, 1.0, 58, 302)
     inner = _ellipse(0.62, 0.0, 0.88, 0.86, 285, 75)
     shift = [(x - 0.15, y) for x, y in outer + inner]
-    return [Part(shift), Part(_ellipse(-0.6, -0.15, 0.1, 0.1), tone=0.86), Part(_ellipse(-0.42, 0.42, 0.13, 0.13), tone=0.86)]
+    return [
+        Part(shift),
+        Part(_ellipse(-0.6, -0.15, 0.1, 0.1), tone=0.86),
+        Part(_ellipse(-0.42, 0.42, 0.13, 0.13), tone=0.86),
+    ]
 
 
 def _ring() -> list[Part]:
@@ -152,8 +157,25 @@ def _arrow() -> list[Part]:
 
 def _cross() -> list[Part]:
     w = 0.34
-    outline = [(-w, -1), (w, -1), (w, -w), (1, -w), (1, w), (w, w), (w, 1), (-w, 1), (-w, w), (-1, w), (-1, -w), (-w, -w)]
-    return [Part(outline), Part(_box(-w * 0.45, -0.85, w * 0.45, 0.85), tone=1.08), Part(_box(-0.85, -w * 0.45, 0.85, w * 0.45), tone=1.08)]
+    outline = [
+        (-w, -1),
+        (w, -1),
+        (w, -w),
+        (1, -w),
+        (1, w),
+        (w, w),
+        (w, 1),
+        (-w, 1),
+        (-w, w),
+        (-1, w),
+        (-1, -w),
+        (-w, -w),
+    ]
+    return [
+        Part(outline),
+        Part(_box(-w * 0.45, -0.85, w * 0.45, 0.85), tone=1.08),
+        Part(_box(-0.85, -w * 0.45, 0.85, w * 0.45), tone=1.08),
+    ]
 
 
 def _house() -> list[Part]:
@@ -161,7 +183,12 @@ def _house() -> list[Part]:
     outline += [(1, -0.1), (0.8, -0.1), (0.8, 1)]
     roof = [(-1, -0.1), (0, -1), (1, -0.1)]
     details = [Part(roof, tone=0.8), Part(_box(-0.2, 0.35, 0.2, 1), tone=0.62)]
-    return [Part(outline), *details, Part(_box(-0.62, 0.2, -0.34, 0.5), tone=1.3), Part(_box(0.34, 0.2, 0.62, 0.5), tone=1.3)]
+    return [
+        Part(outline),
+        *details,
+        Part(_box(-0.62, 0.2, -0.34, 0.5), tone=1.3),
+        Part(_box(0.34, 0.2, 0.62, 0.5), tone=1.3),
+    ]
 
 
 def _tree() -> list[Part]:
@@ -180,7 +207,14 @@ def _fish() -> list[Part]:
     fin = [(0.0, -0.45), (0.2, -0.85), (0.55, -0.5)]
     gill = _bezier((0.42, -0.42), (0.25, -0.1), (0.25, 0.1), (0.42, 0.42))
     gill += _bezier((0.49, 0.42), (0.33, 0.1), (0.33, -0.1), (0.49, -0.42))
-    return [Part(body), Part(tail), Part(fin), Part(tail, tone=0.86), Part(gill, tone=0.72), Part(_ellipse(0.66, -0.17, 0.09, 0.09), tone=0.3)]
+    return [
+        Part(body),
+        Part(tail),
+        Part(fin),
+        Part(tail, tone=0.86),
+        Part(gill, tone=0.72),
+        Part(_ellipse(0.66, -0.17, 0.09, 0.09), tone=0.3),
+    ]
 
 
 def _cup() -> list[Part]:
@@ -189,7 +223,13 @@ def _cup() -> list[Part]:
     handle = _ellipse(0.48, -0.15, 0.52, 0.48)
     hole = _ellipse(0.53, -0.15, 0.24, 0.23)
     # The hole is cut from the handle first; the body is laid over it, so that only the eye of the handle stays open.
-    return [Part(handle), Part(hole, solid=False), Part(body), Part(_box(-0.95, -0.75, 0.5, -0.58), tone=1.15), Part(_box(-0.9, 0.0, 0.45, 0.18), tone=0.82)]
+    return [
+        Part(handle),
+        Part(hole, solid=False),
+        Part(body),
+        Part(_box(-0.95, -0.75, 0.5, -0.58), tone=1.15),
+        Part(_box(-0.9, 0.0, 0.45, 0.18), tone=0.82),
+    ]
 
 
 def _key() -> list[Part]:
@@ -206,17 +246,31 @@ def _boat() -> list[Part]:
     mast = _box(-0.08, -1, 0.06, 0.5)
     main = [(0.06, -0.95), *_bezier((0.06, -0.95), (0.55, -0.6), (0.8, -0.1), (0.85, 0.27)), (0.06, 0.27)]
     jib = [(-0.08, -0.75), (-0.7, 0.27), (-0.08, 0.27)]
-    details = [Part(jib, tone=1.12), Part(mast, tone=0.7), Part(hull, tone=0.78), Part(_box(-0.9, 0.52, 0.9, 0.6), tone=1.2)]
+    details = [
+        Part(jib, tone=1.12),
+        Part(mast, tone=0.7),
+        Part(hull, tone=0.78),
+        Part(_box(-0.9, 0.52, 0.9, 0.6), tone=1.2),
+    ]
     return [Part(hull), Part(mast), Part(main), Part(jib), *details]
 
 
 def _mushroom() -> list[Part]:
-    cap = [*_bezier((-1, 0.1), (-0.95, -0.7), (-0.5, -1), (0, -1)), *_bezier((0, -1), (0.5, -1), (0.95, -0.7), (1, 0.1))]
+    cap = [
+        *_bezier((-1, 0.1), (-0.95, -0.7), (-0.5, -1), (0, -1)),
+        *_bezier((0, -1), (0.5, -1), (0.95, -0.7), (1, 0.1)),
+    ]
     cap += _bezier((1, 0.1), (0.5, 0.28), (-0.5, 0.28), (-1, 0.1))
     stem = [(-0.26, 0.1), (0.26, 0.1), *_bezier((0.26, 0.2), (0.28, 0.5), (0.3, 0.7), (0.42, 1.0))]
     stem += [*_bezier((-0.42, 1.0), (-0.3, 0.7), (-0.28, 0.5), (-0.26, 0.2))]
     spots = [(-0.45, -0.35, 0.17), (0.15, -0.62, 0.15), (0.5, -0.2, 0.18), (0.0, -0.12, 0.1)]
-    return [Part(stem), Part(cap), Part(stem, tone=0.8), Part(cap, tone=1.0), *(Part(_ellipse(x, y, r, r), tone=1.32) for x, y, r in spots)]
+    return [
+        Part(stem),
+        Part(cap),
+        Part(stem, tone=0.8),
+        Part(cap, tone=1.0),
+        *(Part(_ellipse(x, y, r, r), tone=1.32) for x, y, r in spots),
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -348,7 +402,13 @@ def _place(rng: random.Random, count: int, writing: Box | None) -> list[_Placed]
             long_side = rng.uniform(least, max(least + 4, limit))
             turn = math.radians(rng.uniform(-25, 25))
             parts = _outline(shape, long_side, turn, rng.uniform(0.92, 1.08), shape.mirrored and rng.random() < 0.5)
-            reach = [(min(p[axis] for part in parts if part.tone is None for p in part.points), max(p[axis] for part in parts if part.tone is None for p in part.points)) for axis in (0, 1)]
+            reach = [
+                (
+                    min(p[axis] for part in parts if part.tone is None for p in part.points),
+                    max(p[axis] for part in parts if part.tone is None for p in part.points),
+                )
+                for axis in (0, 1)
+            ]
             (x_low, x_high), (y_low, y_high) = reach
             x = rng.uniform(3 - x_low, SIDE - 3 - x_high)
             y = rng.uniform(3 - y_low, SIDE - 3 - y_high)
@@ -494,6 +554,13 @@ def _font(package: str, name: str, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(str(files(package) / "files" / name), size)
 
 
+def letter_edges(word: str) -> np.ndarray:
+    """Where the letters of a word begin and end as shares of its width, (letters + 1,), about, whatever the font."""
+    font = _font(*FONTS[0], 32)
+    edges = np.array([font.getlength(word[:count]) for count in range(len(word) + 1)])
+    return edges / edges[-1]
+
+
 def _lettering(rng: random.Random) -> _Lettering:
     """Chooses a word or a phrase of two and where it stands. A phrase too wide for one line takes two."""
     text = rng.choice(WORDS)
@@ -517,7 +584,7 @@ def _lettering(rng: random.Random) -> _Lettering:
     return _Lettering(text=text, box=box, ink=ink, left=left, top=top, dark=rng.random() < 0.5)
 
 
-def _write(canvas: np.ndarray, lettering: _Lettering, placed: Sequence[_Placed]) -> None:
+def _write(canvas: np.ndarray, lettering: _Lettering) -> None:
     """Inks the letters, in place. Things keep clear of them, so they go on last."""
     height, width = lettering.ink.shape
     window = canvas[lettering.top : lettering.top + height, lettering.left : lettering.left + width]

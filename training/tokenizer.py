@@ -57,7 +57,9 @@ def build() -> PreTrainedTokenizerFast:
     tokens += list("áéíóúüñÁÉÍÓÚÜÑ¿¡«»“”‘’–—…°€àèìòùâêîôûäëïöçßæøåãõ")
     tokens += _words()
     vocabulary = {token: number for number, token in enumerate(dict.fromkeys(tokens))}
-    backend = Tokenizer(BPE(vocab=vocabulary, merges=[], unk_token="<unk>", byte_fallback=True, fuse_unk=True, ignore_merges=True))
+    backend = Tokenizer(
+        BPE(vocab=vocabulary, merges=[], unk_token="<unk>", byte_fallback=True, fuse_unk=True, ignore_merges=True)
+    )
     backend.normalizer = normalizers.Replace(" ", "▁")
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(_PIECES), behavior="isolated")
     backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])

@@ -37,9 +37,16 @@ _KEPT_SHARE = 0.998
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How large a translator is."""
+    """How large a translator is.
+
+    Attributes:
+        pieces: Of the vocabulary that both languages share.
+        sentences: How many pairs the pieces are learnt from.
+        width, feed_forward, heads, encoder_layers, decoder_layers: Of the transformer.
+    """
 
     pieces: int = 2000
+    sentences: int = 30_000
     width: int = 128
     feed_forward: int = 384
     heads: int = 4
@@ -83,9 +90,11 @@ def train(
         TrainingError: The save cannot be used: it is cut short, or of another part or shape.
     """
     torch.set_num_threads(threads)
-    run = _Run(direction, shape or Shape(), seed)
-    if state.exists():
-        run.restore(load(state, run.part), state)
+    part = f"translation-{direction}"
+    saved = load(state, part) if state.exists() else None
+    run = _Run(direction, shape or Shape(), seed, spm=None if saved is None else _saved_pieces(saved, state))
+    if saved is not None:
+        run.restore(saved, state)
     clock = Clock(
         steps=steps if seconds is None else None,
         minutes=None if seconds is None else seconds / 60,
@@ -93,7 +102,7 @@ def train(
         done_seconds=run.seconds,
     )
     due_to_save = every(60)
-    with tqdm(total=1000, desc=run.part, bar_format="{desc} {bar} {elapsed}<{remaining}{postfix}") as bar:
+    with tqdm(total=1000, desc=part, bar_format="{desc} {bar} {elapsed}<{remaining}{postfix}") as bar:
         for batch in run.batches():
             if clock.share >= 1:
                 break
@@ -106,11 +115,11 @@ def train(
                 save(state, run.state())
     save(state, run.state())
     run.export(out)
-    held_out = list(itertools.islice(test_pairs(direction, part="held-out", seed=seed), 400))
-    tqdm.write(f"{run.part}: {exact_share(out, held_out):.3f} of held-out sentences exactly right")
+    held_out = list(itertools.islice(unshared_pairs(direction, part="held-out", seed=seed), 400))
+    tqdm.write(f"{part}: {exact_share(out, held_out):.3f} of held-out sentences exactly right")
 
 
-def test_pairs(direction: Direction, *, part: Part, seed: int) -> Iterator[Pair]:
+def unshared_pairs(direction: Direction, *, part: Part, seed: int) -> Iterator[Pair]:
     """Pairs whose draw no training shares; those of "held-out" hold combinations that training never sees."""
     return pairs(random.Random(f"test {direction} {seed}"), source=_LANGUAGES[direction][0], part=part)
 
@@ -137,26 +146,23 @@ def translate(folder: Path, sources: list[str]) -> list[str]:
 class _Run:
     """A translator in training: its pieces, model, averaged weights and optimiser."""
 
-    def __init__(self, direction: Direction, shape: Shape, seed: int) -> None:
+    def __init__(self, direction: Direction, shape: Shape, seed: int, *, spm: bytes | None) -> None:
         self.part = f"translation-{direction}"
         self.steps = 0
         self.seconds = 0.0
         self._source, self._target = _LANGUAGES[direction]
         self._shape = shape
         self._seed = seed
-        self._use_pieces(_train_pieces(self._source, shape.pieces, seed))
+        self._spm = spm or _train_pieces(self._source, shape, seed)
+        self._processor = sentencepiece.SentencePieceProcessor(model_proto=self._spm)
+        self._vocabulary = _vocabulary(self._processor)
+        self._pad, self._eos = self._vocabulary["<pad>"], self._vocabulary["</s>"]
         torch.manual_seed(seed)
         self._model = MarianMTModel(_config(shape, len(self._vocabulary))).train()
         self._average = {name: value.detach().clone() for name, value in self._model.state_dict().items()}
         self._optimiser = torch.optim.AdamW(
             self._model.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.01
         )
-
-    def _use_pieces(self, spm: bytes) -> None:
-        self._spm = spm
-        self._processor = sentencepiece.SentencePieceProcessor(model_proto=spm)
-        self._vocabulary = _vocabulary(self._processor)
-        self._pad, self._eos = self._vocabulary["<pad>"], self._vocabulary["</s>"]
 
     # Data
 
@@ -216,16 +222,13 @@ class _Run:
     def restore(self, state: dict, path: Path) -> None:
         """Takes over a save. Raises TrainingError when it is of another shape."""
         try:
-            self._use_pieces(bytes(state["spm"].numpy()))
             self._model.load_state_dict(state["model"])
             for name, value in self._average.items():
                 value.copy_(state["average"][name])
             self._optimiser.load_state_dict(state["optimiser"])
             self.steps, self.seconds = int(state["steps"]), float(state["seconds"])
         except (KeyError, RuntimeError, ValueError) as error:
-            raise TrainingError(
-                f"The save {path} belongs to a translator of another shape: move it away to start afresh."
-            ) from error
+            raise _misfit(path) from error
 
     # Export
 
@@ -290,15 +293,26 @@ def _packed(rows: list[tuple[list[int], list[int]]]) -> Iterator[list[tuple[list
         yield batch
 
 
-def _train_pieces(source: Language, pieces: int, seed: int) -> bytes:
+def _saved_pieces(state: dict, path: Path) -> bytes:
+    try:
+        return bytes(state["spm"].numpy())
+    except (KeyError, AttributeError) as error:
+        raise _misfit(path) from error
+
+
+def _misfit(path: Path) -> TrainingError:
+    return TrainingError(f"The save {path} belongs to a translator of another shape: move it away to start afresh.")
+
+
+def _train_pieces(source: Language, shape: Shape, seed: int) -> bytes:
     """The sentencepiece model of both languages; letters that it has never seen fall back to their bytes."""
-    drawn = itertools.islice(pairs(random.Random(f"pieces {seed}"), source=source, part="training"), 30_000)
+    drawn = itertools.islice(pairs(random.Random(f"pieces {seed}"), source=source, part="training"), shape.sentences)
     texts = [text for pair in drawn for text in (pair.source, pair.target)]
     model = io.BytesIO()
     sentencepiece.SentencePieceTrainer.train(
         sentence_iterator=iter(texts),
         model_writer=model,
-        vocab_size=pieces,
+        vocab_size=shape.pieces,
         model_type="unigram",
         character_coverage=1.0,
         byte_fallback=True,

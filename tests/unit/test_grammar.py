@@ -227,8 +227,8 @@ def test_description_tells_count_places_and_writing() -> None:
     assert description(drawn) == Phrase(
         "There are three things. A red star is on the left, a blue ring in the middle and a blue ring at the bottom "
         'right. The text says "OPEN".',
-        "Hay tres cosas. Una estrella roja está a la izquierda, un anillo azul en el centro y un anillo azul abajo a la "
-        'derecha. El texto dice "OPEN".',
+        "Hay tres cosas. Una estrella roja está a la izquierda, un anillo azul en el centro y un anillo azul abajo a "
+        'la derecha. El texto dice "OPEN".',
     )
 
 
