@@ -134,15 +134,15 @@ def find(name: str) -> Checkpoint:
     """
     if name in CHECKPOINTS:
         return CHECKPOINTS[name]
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return Checkpoint(folder.resolve().name, folder=folder)
+    path = _path(name)
+    if path is not None and path.is_dir():
+        return Checkpoint(path.resolve().name, folder=path)
     if match := re.fullmatch(r"(\w[\w.-]*/[\w.-]+)(?:@([\w./-]+))?", name):
         for checkpoint in CHECKPOINTS.values():
             if checkpoint.repository is not None and str(checkpoint.repository) == name:
                 return checkpoint
         return Checkpoint(name, repository=Repository(match[1], match[2]))
-    if folder.is_file():
+    if path is not None:
         raise ModelUnavailable(f"{name} is a file; give the folder that holds the checkpoint.")
     if name.startswith(("/", ".", "~")):
         raise ModelUnavailable(f"There is no folder {name}.")
@@ -150,6 +150,15 @@ def find(name: str) -> Checkpoint:
         f"There is no model “{name[:80]}”. It can be auto, {', '.join(CHECKPOINTS)}, the id of a PaliGemma 2 "
         "checkpoint on the hub (like google/paligemma2-3b-mix-448) or a folder."
     )
+
+
+def _path(name: str) -> Path | None:
+    """The place of this name on the disk, or None if nothing is there, or the name cannot be a path."""
+    try:
+        path = Path(name).expanduser()
+        return path if name and path.exists() else None
+    except (OSError, RuntimeError, ValueError):  # too long, the home of nobody, a null character
+        return None
 
 
 def choose(name: str, *, device: torch.device, hub: Hub | None = None) -> Choice:

@@ -337,11 +337,11 @@ class _Batch:
 
     @property
     def on_cpu(self) -> bool:
-        return self._device.type == "cpu"
+        return bool(self._device.type == "cpu")
 
     @property
     def parameters(self) -> int:
-        return self._model.num_parameters()
+        return int(self._model.num_parameters())
 
     @property
     def has_room(self) -> bool:

@@ -81,8 +81,13 @@ def draw(seed: int, *, things: tuple[int, int] = (1, 5), writing: float = 0.35) 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A closed outline. `tone` is None for the silhouette itself (`solid` adds, else it cuts a hole); a number makes
-    it a detail that only shades what is already there: below 1 darker, above 1 lighter.
+    """A closed outline.
+
+    Attributes:
+        points: Its corners.
+        solid: Whether it adds to the silhouette or cuts a hole.
+        tone: None for the silhouette itself; a number makes it a detail that only shades what is already there, below
+            1 darker, above 1 lighter.
     """
 
     points: Points

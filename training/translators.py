@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import sentencepiece
 import torch
@@ -207,7 +207,7 @@ class _Run:
                 self._average[name].lerp_(value, 1 - kept)
         return float(output.loss.detach())
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """What `restore` needs to go on."""
         return {
             "part": self.part,
@@ -219,7 +219,7 @@ class _Run:
             "optimiser": self._optimiser.state_dict(),
         }
 
-    def restore(self, state: dict, path: Path) -> None:
+    def restore(self, state: dict[str, Any], path: Path) -> None:
         """Takes over a save. Raises TrainingError when it is of another shape."""
         try:
             self._model.load_state_dict(state["model"])
@@ -293,7 +293,7 @@ def _packed(rows: list[tuple[list[int], list[int]]]) -> Iterator[list[tuple[list
         yield batch
 
 
-def _saved_pieces(state: dict, path: Path) -> bytes:
+def _saved_pieces(state: dict[str, Any], path: Path) -> bytes:
     try:
         return bytes(state["spm"].numpy())
     except (KeyError, AttributeError) as error:

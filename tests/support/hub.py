@@ -4,8 +4,8 @@
         hub.add("google/paligemma2-3b-mix-448", folder, gated=True)
         ...  # HF_ENDPOINT, or Hub(endpoint=hub.url)
 
-Status codes and `X-Error-Code` headers are those of huggingface.co: the description of a gated repository is public, its
-files are not; a repository that is not there is a 401 to strangers and a 404 to users.
+Status codes and `X-Error-Code` headers are those of huggingface.co: the description of a gated repository is public,
+its files are not; a repository that is not there is a 401 to strangers and a 404 to users.
 """
 
 import hashlib
@@ -149,10 +149,10 @@ class _Handler(BaseHTTPRequestHandler):
     stand_in: StandInHub
     protocol_version = "HTTP/1.1"
 
-    def do_HEAD(self) -> None:  # noqa: N802 - http.server calls it so
+    def do_HEAD(self) -> None:
         self._answer()
 
-    def do_GET(self) -> None:  # noqa: N802 - the same
+    def do_GET(self) -> None:
         self._answer()
 
     def log_message(self, *_: object) -> None:
