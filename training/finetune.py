@@ -9,7 +9,7 @@ import os
 import queue
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
 from pathlib import Path
@@ -36,6 +36,8 @@ from training.tokenizer import Inventory
 LOG = logging.getLogger(__name__)
 PART = "model"
 _BUCKETS = 3
+_DENSE = 0.1
+"""What the dense labels weigh beside the prompts."""
 
 
 class Vocabulary(nn.Module):
@@ -309,6 +311,7 @@ def train(
     inventory: Inventory,
     examples: Examples,
     *,
+    heads: dense.Heads | None,
     path: Path,
     steps: int | None,
     minutes: float | None,
@@ -329,6 +332,8 @@ def train(
         vocabulary: Its embedding table in parts.
         inventory: The tokens.
         examples: What it learns from.
+        heads: The first stage's heads: the tower goes on learning its dense labels beside the prompts. None leaves
+            it to the prompts alone.
         path: The save that an interrupted run goes on from.
         steps: How many steps in all, or None.
         minutes: How many minutes in all, or None.
@@ -351,7 +356,7 @@ def train(
     eyes = Optimiser(
         matrices=seeing,
         others=[p for p in tower if id(p) not in chosen],
-        rates=Rates(matrices=3.5e-4 * rate, others=2.5e-4 * rate),
+        rates=Rates(matrices=5e-4 * rate, others=3.5e-4 * rate),
     )
     voice = Optimiser(
         matrices=reading,
@@ -359,13 +364,18 @@ def train(
         rates=Rates(matrices=2e-3 * rate, others=1.5e-3 * rate),
     )
     waves = Optimiser(matrices=[], others=[vocabulary.places], rates=Rates(matrices=0, others=3e-4 * rate))
-    optimisers = {"eyes": eyes, "voice": voice, "waves": waves}
+    labels = Optimiser(
+        matrices=[], others=[] if heads is None else heads.parameters(), rates=Rates(matrices=0, others=5e-4 * rate)
+    )
+    optimisers = {"eyes": eyes, "voice": voice, "waves": waves, "labels": labels}
     done_steps, done_seconds = 0, 0.0
     if path.exists():
         state = load(path, PART)
         try:
             model.load_state_dict(state["model"])
             vocabulary.load_state_dict(state["vocabulary"])
+            if heads is not None:
+                heads.load_state_dict(state["heads"])
             for name, optimiser in optimisers.items():
                 optimiser.restore(state["optimisers"][name])
         except (RuntimeError, ValueError, KeyError) as error:
@@ -377,6 +387,8 @@ def train(
     model.to(device)
     vocabulary.to(device)
     mixed, side_by_side = Mixed(model, copies=lanes), Lanes(lanes)
+    labelling = None if heads is None else Mixed(heads.to(device), torch.float32, copies=lanes)
+    features = vocabulary.features
 
     def keep() -> None:
         state = {
@@ -385,6 +397,7 @@ def train(
             "seconds": clock.seconds,
             "model": model.state_dict(),
             "vocabulary": vocabulary.state_dict(),
+            "heads": None if heads is None else heads.state_dict(),
             "optimisers": {name: optimiser.state() for name, optimiser in optimisers.items()},
         }
         save(path, state)
@@ -413,18 +426,34 @@ def train(
         tables = [whole.detach().bfloat16().requires_grad_() for _ in shares]
 
         lane_steps = [
-            _LaneStep(own, _pixels(pool, share), parts, table, inventory, width, scale, device)
-            for own, share, parts, table in zip(mixed.working, shares, split, tables, strict=True)
+            _LaneStep(
+                model=mixed.working[lane],
+                pixels=_pixels(pool, shares[lane]),
+                parts=split[lane],
+                table=tables[lane],
+                inventory=inventory,
+                width=width,
+                scale=scale,
+                device=device,
+                dense=None if labelling is None else _Dense(labelling.working[lane], features, examples, shares[lane]),
+                dense_scale=_DENSE / lanes,
+            )
+            for lane in range(lanes)
         ]
         for reports in side_by_side.run([step.run for step in lane_steps]):
             recent += reports
         whole.backward(torch.stack([table.grad.float() for table in tables]).sum(0))  # type: ignore[union-attr]
         norm = mixed.gather()
+        if labelling is not None:
+            labelling.gather()
         factor = schedule(share, clock.steps)
         for optimiser in optimisers.values():
-            torch.nn.utils.clip_grad_norm_(optimiser.others, 1.0)
+            if optimiser.others:
+                torch.nn.utils.clip_grad_norm_(optimiser.others, 1.0)
             optimiser.step(factor)
         mixed.spread()
+        if labelling is not None:
+            labelling.spread()
         for parameter in vocabulary.parameters():
             parameter.grad = None
         clock.steps += 1
@@ -452,6 +481,28 @@ def train(
 
 
 @dataclass(frozen=True, slots=True)
+class _Dense:
+    """What the dense labels of one thread's pictures need."""
+
+    heads: dense.Heads
+    features: torch.Tensor
+    examples: Examples
+    batch: Batch
+
+    def loss(self, seen: torch.Tensor) -> torch.Tensor:
+        """The sum of the dense losses."""
+        truth = dense.labels(self.examples.pool, self.batch.picked, self.batch.flipped, self.examples.codes)
+        moved = dense.Labels(
+            **{
+                field.name: None if (value := getattr(truth, field.name)) is None else value.to(seen.device)
+                for field in fields(truth)
+            }
+        )
+        parts, _ = dense.losses(self.heads, seen, moved, self.features, width=4)
+        return torch.stack(list(parts.values())).sum()
+
+
+@dataclass(frozen=True, slots=True)
 class _LaneStep:
     """One thread's part of a step; the gradients stay in its copy of the model and in its table."""
 
@@ -463,6 +514,8 @@ class _LaneStep:
     width: float
     scale: float
     device: str
+    dense: _Dense | None
+    dense_scale: float
 
     def run(self) -> list[Report]:
         """Forward and backward; the tower's backward pass comes last and once, whatever the number of buckets."""
@@ -473,6 +526,8 @@ class _LaneStep:
             loss, report = step_loss(self.model, tokens, self.table, part, self.inventory, width=self.width)
             (loss * self.scale).backward()
             reports.append(report)
+        if self.dense is not None:
+            (self.dense.loss(tokens) * self.dense_scale).backward()
         seen.backward(tokens.grad)
         return reports
 

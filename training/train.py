@@ -21,6 +21,7 @@ from transformers import PaliGemmaForConditionalGeneration
 from transformers.utils import logging as transformers_logging
 
 from training import checkpoint, finetune, mask_codec, pool, pretrain, scenes, translators
+from training.dense import Heads
 from training.examples import Examples
 from training.finetune import Score, Vocabulary
 from training.quick import Judge
@@ -105,6 +106,7 @@ def train_model(options: Options) -> None:
     """Trains the whole model, from its save, else from --init, else from the trained tower."""
     model, found = checkpoint.fresh(options.seed)
     vocabulary = Vocabulary(found)
+    heads = None if options.init is not None else Heads()
     save, tower = _save_of(options, "model"), _save_of(options, "tower")
     if not save.exists():
         if options.init is not None:
@@ -113,7 +115,7 @@ def train_model(options: Options) -> None:
                 _codec_file(options).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(options.init / checkpoint.CODEC_FILE, _codec_file(options))
         elif tower.exists():
-            _take_tower(tower, model, vocabulary, found)
+            _take_tower(tower, model, vocabulary, found, heads or Heads())
         else:
             raise TrainingError(
                 "The whole model starts from a trained tower or a published checkpoint, and there is neither: run "
@@ -143,6 +145,7 @@ def train_model(options: Options) -> None:
         vocabulary,
         found,
         examples,
+        heads=heads,
         path=save,
         judge=judge,
         publish=publish,
@@ -215,9 +218,10 @@ def _codes(options: Options, drawn: pool.Pool, name: str) -> np.ndarray | None:
     return np.load(kept)
 
 
-def _take_tower(path: Path, model: PaliGemmaForConditionalGeneration, vocabulary: Vocabulary, found: Inventory) -> None:
+def _take_tower(
+    path: Path, model: PaliGemmaForConditionalGeneration, vocabulary: Vocabulary, found: Inventory, heads: Heads
+) -> None:
     state = load(path, pretrain.PART)
-    heads = pretrain.dense.Heads()
     try:
         model.model.vision_tower.load_state_dict(state["tower"])
         model.model.multi_modal_projector.load_state_dict(state["projector"])

@@ -14,18 +14,15 @@ class Picture(gr.Image):
     """An image input whose value is the path of the uploaded file, not opened yet, and never a web address.
 
     Gradio would fetch an address that a client puts in its payload, whatever its size, and would decode a file before
-    anyone looked at its header.
+    anyone looked at its header. The constructor stays that of `gr.Image`: gradio reads from its signature what the
+    browser needs.
 
-    Args:
+    Attributes:
         refusal: What someone reads who sends an address.
-        options: As for `gr.Image`.
     """
 
     is_template = True  # the browser shows the stock image component
-
-    def __init__(self, *, refusal: str, **options: Any) -> None:
-        self.refusal = refusal
-        super().__init__(type="filepath", image_mode=None, **options)
+    refusal = ""
 
     async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
         """Refuses addresses; else as gradio does."""
@@ -36,6 +33,13 @@ class Picture(gr.Image):
     def preprocess(self, payload: Any) -> str | None:
         """The path of the file, or None."""
         return None if payload is None else payload.path
+
+
+def build_picture(refusal: str, **options: Any) -> Picture:
+    """A picture input with the sentence that refuses addresses, and options as for `gr.Image`."""
+    picture = Picture(type="filepath", image_mode=None, **options)
+    picture.refusal = refusal
+    return picture
 
 
 class Choice(gr.Radio):

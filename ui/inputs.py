@@ -14,6 +14,7 @@ from inference.errors import InvalidInput
 from inference.images import Limits, open_picture
 from inference.tasks import LANGUAGES, LENGTHS, MAX_TEXT_CHARACTERS, TASKS, Task
 from inference.types import Request
+from ui import components
 from ui.components import Picture
 from ui.context import Context
 from ui.texts import Texts
@@ -58,8 +59,8 @@ class Buttons:
 
 def build_picture(texts: Texts) -> Picture:
     """The place for the picture."""
-    return Picture(
-        refusal=texts.now("error.address", "en"),
+    return components.build_picture(
+        texts.now("error.address", "en"),
         label=texts.later("picture.label"),
         sources=["upload", "webcam", "clipboard"],
         buttons=["fullscreen"],

@@ -150,10 +150,11 @@ class Results:
         """Drawing, legend and table of the detections that the look does not hide."""
         seen = look.seen(detections)
         language = "es" if words.language == "es" and any(each.translated_label for each in seen) else "en"
+        colours = {label: css(colour) for label, colour in overlay.colours_of(each.label for each in seen).items()}
         found = (
             markup.summary(detections, hidden=len(detections) - len(seen), threshold=look.threshold, words=words)
-            + markup.legend(legend_entries(seen, language))
-            + markup.table(seen, colours={each.label: css_colour(each.label) for each in seen}, words=words)
+            + markup.legend((label, css(colour), count) for label, colour, count in overlay.legend(seen, language))
+            + markup.table(seen, colours=colours, words=words)
         )
         return {
             self.picture: overlay.draw(image, seen, opacity=look.opacity, language=language),
@@ -216,20 +217,9 @@ def build(texts: Texts) -> tuple[Results, Look]:
     return results, Look(threshold=threshold, opacity=opacity)
 
 
-def legend_entries(detections: tuple[Detection, ...], language: str) -> list[tuple[str, str, int]]:
-    """Label as it stands in the drawing, colour and number of things, for each label."""
-    counts: dict[str, list[Detection]] = {}
-    for detection in detections:
-        counts.setdefault(detection.label, []).append(detection)
-    return [
-        ((language == "es" and same[0].translated_label) or label, css_colour(label), len(same))
-        for label, same in counts.items()
-    ]
-
-
-def css_colour(label: str) -> str:
-    """The colour of a label in the drawing, for a style sheet."""
-    return "#{:02x}{:02x}{:02x}".format(*overlay.colour_of(label))
+def css(colour: overlay.Colour) -> str:
+    """A colour of the drawing, for a style sheet."""
+    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def timing_line(result: Result, device: str, words: Words) -> list[str]:

@@ -8,10 +8,12 @@ Status codes and `X-Error-Code` headers are those of huggingface.co: the descrip
 its files are not; a repository that is not there is a 401 to strangers and a 404 to users.
 """
 
+import contextlib
 import hashlib
 import json
+import socket
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -77,6 +79,7 @@ class StandInHub:
         self.repositories: dict[tuple[str, str], Served] = {}
         self.requests: list[str] = []
         self.lock = threading.Lock()
+        self.connections: set[socket.socket] = set()
         self._released = threading.Event()
         hub = self
 
@@ -123,12 +126,16 @@ class StandInHub:
         self._released.wait()
 
     def close(self) -> None:
-        """Goes away: from now on connections are refused."""
+        """Goes away: connections that are open break off, new ones are refused."""
         if self._thread.is_alive():
             self._released.set()
             self._server.shutdown()
             self._thread.join()
         self._server.server_close()
+        with self.lock:
+            for connection in self.connections:
+                with contextlib.suppress(OSError):  # the other side was faster
+                    connection.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -148,6 +155,17 @@ def etag(path: str, content: bytes, *, large: bool | None = None) -> str:
 class _Handler(BaseHTTPRequestHandler):
     stand_in: StandInHub
     protocol_version = "HTTP/1.1"
+
+    def setup(self) -> None:
+        super().setup()
+        with self.stand_in.lock:
+            self.stand_in.connections.add(self.connection)
+
+    def finish(self) -> None:
+        with self.stand_in.lock:
+            self.stand_in.connections.discard(self.connection)
+        with contextlib.suppress(OSError):  # there may be nobody left to flush to
+            super().finish()
 
     def do_HEAD(self) -> None:
         self._answer()
@@ -263,8 +281,3 @@ def _sibling(file: dict[str, object]) -> dict[str, object]:
     """A file as the description of a repository has it."""
     large = {"lfs": {"sha256": file["sha256"], "size": file["size"], "pointerSize": 134}} if file["sha256"] else {}
     return {"rfilename": file["path"], "size": file["size"], "blobId": file["oid"], **large}
-
-
-def without(files: Mapping[str, bytes], names: Iterable[str]) -> dict[str, bytes]:
-    """Files without some of them."""
-    return {name: content for name, content in files.items() if name not in set(names)}

@@ -1,0 +1,127 @@
+"""Turns a mask into the polygon of its outline.
+
+Knows masks and points; knows nothing of detections, pictures or file formats.
+"""
+
+import numpy as np
+
+Point = tuple[float, float]
+"""x and y in pixels; the origin is the top left corner of the top left pixel."""
+
+_LOOSEST = 1.5
+_LOOSENESS = 0.01
+"""How far, in pixels, the polygon may leave the mask's border: this part of the side of a square of the mask's area,
+but never more than `_LOOSEST`."""
+
+_SPECK = 0.002
+"""Parts and holes below this part of the mask's area are left out: they cost points and show nothing."""
+
+
+def outline(mask: np.ndarray) -> list[Point]:
+    """The outline of a mask as one closed polygon.
+
+    Several parts are joined by seams: the polygon runs to the next part and back on the same line, which adds no area.
+    A hole is joined in the same way and run around in the opposite direction, so that it is empty by the even-odd
+    rule and by the non-zero rule.
+
+    Args:
+        mask: bool (height, width).
+
+    Returns:
+        The points in order, without the first one again at the end; empty if the mask is.
+    """
+    loops = [loop for loop in _loops(mask) if abs(_area(loop)) >= _SPECK * np.count_nonzero(mask)]
+    if not loops:
+        return []
+    tolerance = min(_LOOSEST, _LOOSENESS * float(np.count_nonzero(mask)) ** 0.5)
+    loops.sort(key=lambda loop: -abs(_area(loop)))  # the largest is no hole: a hole lies in something larger
+    polygon, *others = (_simplified(loop, tolerance) for loop in loops)
+    for loop in others:
+        polygon = _joined(polygon, loop)
+    return [(float(x), float(y)) for x, y in polygon]
+
+
+def _loops(mask: np.ndarray) -> list[np.ndarray]:
+    """The borders of a mask along the edges of its pixels, with the mask on the right of the way.
+
+    Pixels that touch only at a corner are not joined.
+
+    Returns:
+        Closed ways (n, 2) of corners x, y; clockwise on the screen around a part, counter-clockwise around a hole.
+    """
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return []
+    top, left = int(rows[0]), int(columns[0])
+    inside = np.pad(mask[top : rows[-1] + 1, left : columns[-1] + 1], 1)
+    # Steps along the upper, right, lower and left edge of a pixel whose neighbour there is outside.
+    ways: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    for (down, across), (start_x, start_y), step in (
+        ((-1, 0), (0, 0), (1, 0)),
+        ((0, 1), (1, 0), (0, 1)),
+        ((1, 0), (1, 1), (-1, 0)),
+        ((0, -1), (0, 1), (0, -1)),
+    ):
+        edges = inside & ~np.roll(inside, (-down, -across), axis=(0, 1))
+        for y, x in np.argwhere(edges).tolist():
+            ways.setdefault((x + start_x, y + start_y), []).append(step)
+    loops = []
+    while ways:
+        start = place = next(iter(ways))
+        step = (0, 0)
+        corners: list[tuple[int, int]] = []
+        while place in ways:
+            steps = ways[place]
+            # Where two pixels touch at a corner, two ways go on: the one to the right stays at its own pixel.
+            right = (-step[1], step[0])
+            if corners and place == start and right not in steps:
+                break  # what goes on from here belongs to another loop
+            chosen = right if right in steps else steps[0]
+            steps.remove(chosen)
+            if not steps:
+                del ways[place]
+            if chosen != step:
+                corners.append(place)
+            step = chosen
+            place = (place[0] + step[0], place[1] + step[1])
+        loops.append(np.array([(x + left - 1, y + top - 1) for x, y in corners], dtype=np.float64))
+    return loops
+
+
+def _area(loop: np.ndarray) -> float:
+    """The area of a closed way: positive if it runs clockwise on the screen, else negative."""
+    x, y = loop[:, 0], loop[:, 1]
+    return float(np.dot(x, np.roll(y, -1)) - np.dot(np.roll(x, -1), y)) / 2
+
+
+def _simplified(loop: np.ndarray, tolerance: float) -> np.ndarray:
+    """A closed way with fewer points, none of the left out ones further off than the tolerance (Douglas–Peucker)."""
+    far = int(np.argmax(np.hypot(*(loop - loop[0]).T)))
+    closed = np.concatenate([loop, loop[:1]])
+    keep = np.zeros(len(closed), dtype=np.bool_)
+    keep[[0, far]] = True
+    parts = [(0, far), (far, len(loop))]
+    while parts:
+        first, last = parts.pop()
+        if last - first < 2:
+            continue
+        way = closed[last] - closed[first]
+        points = closed[first + 1 : last] - closed[first]
+        length = np.hypot(*way)
+        # A way that touches itself at a corner may begin and end at the same place.
+        distances = np.abs(points @ (way[1], -way[0])) / length if length else np.hypot(*points.T)
+        furthest = int(np.argmax(distances))
+        if distances[furthest] > tolerance:
+            middle = first + 1 + furthest
+            keep[middle] = True
+            parts += [(first, middle), (middle, last)]
+    kept = closed[:-1][keep[:-1]]
+    return kept if len(kept) > 2 else loop  # a sliver may lose its area, and it has few points anyway
+
+
+def _joined(polygon: np.ndarray, loop: np.ndarray) -> np.ndarray:
+    """A polygon that goes on to a loop at the place where they are nearest, runs around it and comes back."""
+    distances = np.hypot(*(polygon[:, None] - loop[None]).transpose(2, 0, 1))
+    here, there = np.unravel_index(int(np.argmin(distances)), distances.shape)
+    around = np.concatenate([loop[there:], loop[: there + 1]])
+    return np.concatenate([polygon[: here + 1], around, polygon[here:]])
