@@ -20,6 +20,7 @@ test: lint
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@rm -f ui/*.pyi  # gradio writes them when the page is built; mypy would read them instead of the modules
 	$(BIN)/mypy
 	$(BIN)/hadolint Dockerfile
 

@@ -130,10 +130,9 @@ def clean_text(text: str, *, keep_location_tokens: bool = False) -> str:
             hold a region on purpose).
     """
     text = unicodedata.normalize("NFC", text)
-    text = "".join(
-        character if unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Cn") else " "
-        for character in text
-    )
+    # Format characters (soft hyphens, direction marks) vanish, since they stand inside words; the others separate them.
+    text = "".join(character for character in text if unicodedata.category(character) != "Cf")
+    text = "".join(character if unicodedata.category(character)[0] != "C" else " " for character in text)
     text = _SPACES.sub(" ", text).strip()
 
     def neutralise(match: re.Match[str]) -> str:

@@ -34,7 +34,7 @@ class Detection:
     label: str
     box: Box
     score: float | None = None
-    mask: np.ndarray | None = None
+    mask: np.ndarray | None = field(default=None, compare=False)  # arrays have no single truth; the codes compare
     codes: tuple[int, ...] | None = None
     translated_label: str | None = None
     span: tuple[int, int] = (0, 0)
