@@ -65,7 +65,7 @@ def host_models(settings: Settings) -> ModelHost:
     return ModelHost(
         [checkpoints.choose(name, device=device) for name in settings.models],
         load=partial(checkpoints.load, device=device, dtype=settings.dtype, quantize=settings.quantize),
-        translators=lambda loaded: Translators(loaded.translators),
+        translators=lambda loaded: Translators(loaded.translators, device=loaded.device),
         queue_size=settings.max_queue,
     )
 

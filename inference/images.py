@@ -263,17 +263,11 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         return _grey_to_rgb(np.asarray(image), white=65_535)
     if image.mode in ("I", "F"):
         return _grey_to_rgb(np.asarray(image), white=None)
-    try:
-        if not image.has_transparency_data:
-            return image.convert("RGB")
-        if image.mode == "La":  # Pillow takes premultiplied grey to RGBA only by this step
-            image = image.convert("LA")
-        image = image.convert("RGBA")
-    except ValueError as error:
-        raise InvalidPicture(
-            f"The picture has a colour mode ({image.mode}) that cannot be opened here; please save it as an 8-bit RGB "
-            "JPEG or PNG."
-        ) from error
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    if image.mode == "La":  # Pillow takes premultiplied grey to RGBA only by this step
+        image = image.convert("LA")
+    image = image.convert("RGBA")
     picture = Image.new("RGB", image.size, "white")
     picture.paste(image, mask=image.getchannel("A"))
     return picture

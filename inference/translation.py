@@ -62,9 +62,6 @@ class Translator:
         self._model_lock = threading.Lock()
         # Positions that the model has, less the two that special tokens may take.
         self._limit = max(1, min(model.config.max_position_embeddings, tokenizer.model_max_length) - 2)
-        # The model's own way to search, with a bound on length that depends on the text instead of its fixed one.
-        self._generation = copy.deepcopy(model.generation_config)
-        self._generation.max_length = None
 
     @classmethod
     def load(cls, source: str, *, device: torch.device, hub: Hub | None = None) -> "Translator":
@@ -166,9 +163,12 @@ class Translator:
     @torch.inference_mode()
     def _generate(self, batch: Sequence[str]) -> list[str]:
         inputs = self._tokenizer(list(batch), return_tensors="pt", padding=True).to(self._model.device)
-        # A Spanish sentence is seldom longer than twice the English one; a loop would run to the end of the positions.
-        longest = min(self._limit, 16 + 2 * inputs["input_ids"].shape[1])
-        output = self._model.generate(**inputs, generation_config=self._generation, max_new_tokens=longest)
+        # The model's own way to search, but a bound on length that depends on the text: a translation is seldom twice
+        # as long, and one that loops would fill all positions.
+        generation = copy.deepcopy(self._model.generation_config)
+        generation.max_new_tokens = None
+        generation.max_length = min(self._limit, 16 + 2 * inputs["input_ids"].shape[1])
+        output = self._model.generate(**inputs, generation_config=generation)
         decoded: list[str] = self._tokenizer.batch_decode(output, skip_special_tokens=True)
         return [text.strip() for text in decoded]
 

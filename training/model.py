@@ -79,6 +79,8 @@ def fresh(config: PaliGemmaConfig, seed: int) -> PaliGemmaForConditionalGenerati
         model.model.multi_modal_projector.linear.bias.zero_()
         language = model.model.language_model
         language.embed_tokens.weight.normal_(0, WIDTH**-0.5)
+        # The table is tied: at full strength an untrained model is sure that every token repeats itself.
+        language.norm.weight.fill_(-0.6)
         for layer in language.layers:
             for linear in (m for m in layer.modules() if isinstance(m, nn.Linear)):
                 linear.weight.normal_(0, linear.in_features**-0.5)
@@ -167,9 +169,9 @@ def see(model: PaliGemmaForConditionalGeneration, cut: torch.Tensor) -> torch.Te
 
 
 def _rms(norm: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    y = x.float()
-    y = y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + norm.eps)
-    return (y * (1.0 + norm.weight.float())).to(x.dtype)
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=torch.float32)
+    scale = torch.rsqrt(length.square() / x.shape[-1] + norm.eps)
+    return x * scale.to(x.dtype) * (1.0 + norm.weight)
 
 
 def _turn(x: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
@@ -224,9 +226,9 @@ def read(
         q = _turn(attention.q_proj(y).view(n, rows, heads, size).transpose(1, 2), cosine, sine)
         # Query heads that share a key head go through one product: no key or value is copied.
         q = q.reshape(n, groups, heads // groups * rows, size)
-        logits = (q @ k.mT).view(n, heads, rows, length) * attention.scaling
         cap = config.attn_logit_softcapping
-        weights = functional.softmax((torch.tanh(logits / cap) * cap + bias).float(), dim=-1).to(x.dtype)
+        logits = torch.tanh((q * (attention.scaling / cap)) @ k.mT).view(n, heads, rows, length)
+        weights = functional.softmax(torch.add(bias, logits, alpha=cap), dim=-1)
         y = (weights.view(n, groups, heads // groups * rows, length) @ v).view(n, heads, rows, size)
         y = attention.o_proj(y.transpose(1, 2).reshape(n, rows, heads * size))
         x = x + _rms(layer.post_attention_layernorm, y)

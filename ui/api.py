@@ -34,9 +34,7 @@ class Endpoints:
 
     context: Context
 
-    def describe(
-        self, image: str | None, length: str, language: str, translate: bool, model: str
-    ) -> Answer:
+    def describe(self, image: str | None, length: str, language: str, translate: bool, model: str) -> Answer:
         """Describes a picture in words.
 
         Args:

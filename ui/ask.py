@@ -15,9 +15,9 @@ from ui import examples, inputs, results
 from ui.context import PRIVATE, QUEUE, Context
 from ui.examples import Example
 from ui.faults import new_request_id, sentence, toast
-from ui.inputs import Buttons, Inputs
+from ui.inputs import Inputs
 from ui.markup import Words
-from ui.results import Kept, Look, Results, Shown, Update
+from ui.results import Kept, Shown, Update
 
 PACE = 0.05
 """Seconds between two looks at an answer that is being written: a browser cannot draw more often than it helps."""
@@ -45,9 +45,10 @@ class AskTab:
             with gr.Column(scale=5, min_width=320, elem_id="form"):
                 image = inputs.build_picture(texts)
                 self._inputs, self._hint, self._buttons = inputs.build(self._context, image)
-            with gr.Column(scale=6, min_width=320, elem_id="results"):
-                self._results, self._look = results.build(texts)
-        cards = examples.build_cards(self._examples, texts)
+            with gr.Column(scale=6, min_width=320):
+                with gr.Column(elem_id="results"):
+                    self._results, self._look = results.build(texts)
+                cards = examples.build_cards(self._examples, texts)
         self._wire(cards)
         return self._inputs
 
@@ -61,7 +62,9 @@ class AskTab:
             "api_visibility": "private",
             "show_progress": "hidden",
         } | QUEUE
-        started = [gr.on([buttons.run.click, *(text.submit for text in fields.texts)], trigger_mode="once", **answering)]
+        started = [
+            gr.on([buttons.run.click, *(text.submit for text in fields.texts)], trigger_mode="once", **answering)
+        ]
         for card, example in zip(cards, self._examples, strict=True):
             filled = card.click(partial(self.fill, example), outputs=list(vars(fields).values()), **PRIVATE)
             started.append(filled.then(**answering))
@@ -111,7 +114,11 @@ class AskTab:
         context, request_id = self._context, new_request_id()
         words = Words(context.texts, context.texts.language_of(visitor))
         look = Shown(threshold=values.pop("threshold"), opacity=values.pop("opacity"))
-        yield self._results.waiting() | self._results.progress(Progress("looking"), words) | self._buttons.update(busy=True)
+        yield (
+            self._results.waiting()
+            | self._results.progress(Progress("looking"), words)
+            | self._buttons.update(busy=True)
+        )
         try:
             request = inputs.to_request(
                 **values,

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from inference.hosting import ModelStatus
-from ui import markup
+from ui import components, markup
 from ui.context import PRIVATE, Context
 from ui.markup import Words
 
@@ -28,7 +28,7 @@ class Banner:
 
     def build(self) -> None:
         """Puts the notices on the page."""
-        self._notices = gr.HTML(notices(self._context.host.statuses(), self._words(None)), elem_id="banner")
+        self._notices = components.html(notices(self._context.host.statuses(), self._words(None)), elem_id="banner")
         self._timer = gr.Timer(1.0)
 
     def wire(self, page: gr.Blocks, model: gr.Radio) -> None:
@@ -75,8 +75,9 @@ def _notice(status: ModelStatus, words: Words) -> str:
         return markup.banner(text("waiting") + ".", text=status.detail)
     notice = ""
     if status.embedded:
-        more = (text("embedded_how_title"), text("embedded_how"), REAL_MODEL_COMMAND)
-        notice = markup.banner(text("embedded_title"), text=f"{text('embedded_text')} {status.detail}", more=more)
+        how = f"{text('embedded_scope')} {status.detail} {text('embedded_how')}"
+        more = (text("embedded_how_title"), how, REAL_MODEL_COMMAND)
+        notice = markup.banner(text("embedded_title"), text=text("embedded_text"), more=more)
     if status.mask_problem:
         notice += markup.banner(text("masks") + ".", text=status.mask_problem, tone="warning")
     return notice

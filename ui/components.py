@@ -42,6 +42,11 @@ def build_picture(refusal: str, **options: Any) -> Picture:
     return picture
 
 
+def html(value: str, elem_id: str | None = None) -> gr.HTML:
+    """A place for HTML that `ui.markup` made, without gradio's own look and without scripts."""
+    return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=elem_id)
+
+
 class Choice(gr.Radio):
     """A choice that is documented as one, and checked where the sentence about a wrong one is made."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import gradio as gr
 
+from ui import components
 from ui.texts import Texts
 
 FOLDER = Path(__file__).parent.parent / "assets" / "examples"
@@ -41,7 +42,7 @@ def read_examples(folder: Path = FOLDER) -> tuple[Example, ...]:
 
 def build_cards(examples: tuple[Example, ...], texts: Texts) -> list[gr.Button]:
     """A card for each example, in a row that scrolls where there is no room."""
-    gr.HTML(f'<h2 class="section">{texts.later("examples.label")}</h2>')
+    components.html(f'<h2 class="section">{texts.later("examples.label")}</h2>')
     with gr.Row(elem_id="examples"):
         return [
             gr.Button(

@@ -64,7 +64,7 @@ def build_picture(texts: Texts) -> Picture:
         label=texts.later("picture.label"),
         sources=["upload", "webcam", "clipboard"],
         buttons=["fullscreen"],
-        height=320,
+        height=260,
         elem_id="picture",
     )
 
@@ -83,7 +83,7 @@ def build(context: Context, image: Picture) -> tuple[Inputs, gr.HTML, Buttons]:
         elem_id="task",
         elem_classes="chips",
     )
-    hint = gr.HTML(hint_of(FIRST_TASK, context.texts), elem_id="hint")
+    hint = components.html(hint_of(FIRST_TASK, context.texts), elem_id="hint")
     fields = {name: _text_field(name, context.texts) for name in ("question", "answer", "objects", "prompt")}
     length = gr.Radio(
         [(later(f"length.{name}"), name) for name in LENGTHS],
@@ -180,10 +180,8 @@ def to_request(
 ) -> Request:
     """The request that the values of the form make.
 
-    Args:
-        limits: For the picture.
-        request_id: Names the request in the log.
-        no_picture: What someone reads who has not added a picture.
+    The first twelve arguments are the values of the components of the same names in `Inputs`; then the limits of
+    pictures, the request's name in the log, and what someone reads who has not added a picture.
 
     Raises:
         UserError: The picture is missing or cannot be used.

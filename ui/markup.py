@@ -43,7 +43,7 @@ def writing(raw: str, *, words: Words) -> str:
     marked = _CODE_TOKEN.sub(lambda match: f'<span class="codes">{match.group()}</span>', escape(raw))
     return (
         f'<div class="answers"><section class="answer-card"><header><h3>{words("result.answer")}</h3></header>'
-        f'<p class="answer-text writing" data-testid="writing">{marked}<span class="caret" aria-hidden="true"></span></p>'
+        f'<p class="answer-text" data-testid="writing">{marked}<span class="caret" aria-hidden="true"></span></p>'
         "</section></div>"
     )
 
@@ -112,13 +112,20 @@ def status(parts: Iterable[str], *, live: bool = False) -> str:
         parts: Not escaped yet; shown with dots between them.
         live: Whether something is going on.
     """
-    line = '<span class="dot" aria-hidden="true">·</span>'.join(f"<span>{escape(part)}</span>" for part in parts if part)
+    line = '<span class="dot" aria-hidden="true">·</span>'.join(
+        f"<span>{escape(part)}</span>" for part in parts if part
+    )
     pulse = '<span class="pulse" aria-hidden="true"></span>' if live else ""
     return f'<p class="status{" live" if live else ""}" role="status">{pulse}{line}</p>' if line else ""
 
 
 def banner(
-    title: str, *, text: str = "", tone: Tone = "info", progress: float | None = None, more: tuple[str, str, str] | None = None
+    title: str,
+    *,
+    text: str = "",
+    tone: Tone = "info",
+    progress: float | None = None,
+    more: tuple[str, str, str] | None = None,
 ) -> str:
     """A notice above everything else.
 
@@ -141,9 +148,8 @@ def banner(
         heading, explanation, command = map(escape, more)
         unfold = f"<details><summary>{heading}</summary><p>{explanation}</p><pre><code>{command}</code></pre></details>"
     role = "alert" if tone == "error" else "note"
-    return (
-        f'<div class="banner {tone}" role="{role}"><p><strong>{escape(title)}</strong> {escape(text)}</p>{bar}{unfold}</div>'
-    )
+    notice = f"<p><strong>{escape(title)}</strong> {escape(text)}</p>"
+    return f'<div class="banner {tone}" role="{role}">{notice}{bar}{unfold}</div>'
 
 
 def _card(text: str, *, heading: str, words: Words, language: str = "") -> str:

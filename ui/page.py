@@ -9,7 +9,7 @@ from inference.hosting import ModelHost
 from inference.images import Limits
 from inference.pipeline import Pipeline
 from inference.settings import Settings
-from ui import api
+from ui import api, components
 from ui.ask import AskTab
 from ui.banner import Banner
 from ui.context import Context
@@ -69,7 +69,7 @@ def launch_options(settings: Settings) -> dict[str, Any]:
 
 
 def _build_head(texts: Texts) -> None:
-    gr.HTML(
+    components.html(
         '<header class="head"><span class="mark" aria-hidden="true"></span><div><h1>PaliGemma 2</h1>'
         f"<p>{texts.later('app.tagline')}</p></div></header>",
         elem_id="head",

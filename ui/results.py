@@ -15,7 +15,7 @@ from inference import overlay
 from inference.images import Limits, open_picture
 from inference.pipeline import Progress
 from inference.types import Detection, Result
-from ui import markup
+from ui import components, markup
 from ui.markup import Words
 from ui.texts import Texts
 
@@ -144,9 +144,7 @@ class Results:
             return {}
         return self.drawn(open_picture(Path(kept.picture), limits), kept.detections(), look=look, words=words)
 
-    def drawn(
-        self, image: Image.Image, detections: tuple[Detection, ...], *, look: "Shown", words: Words
-    ) -> Update:
+    def drawn(self, image: Image.Image, detections: tuple[Detection, ...], *, look: "Shown", words: Words) -> Update:
         """Drawing, legend and table of the detections that the look does not hide."""
         seen = look.seen(detections)
         language = "es" if words.language == "es" and any(each.translated_label for each in seen) else "en"
@@ -177,9 +175,9 @@ class Shown:
 def build(texts: Texts) -> tuple[Results, Look]:
     """Puts the place for answers on the page."""
     later = texts.later
-    status = gr.HTML("", elem_id="status")
-    notes = gr.HTML("", elem_id="notes")
-    answer = gr.HTML(f'<p class="empty">{later("result.empty")}</p>', elem_id="answer-panel")
+    status = components.html("", elem_id="status")
+    notes = components.html("", elem_id="notes")
+    answer = components.html(f'<p class="empty">{later("result.empty")}</p>', elem_id="answer-panel")
     with gr.Column(visible=False, elem_id="drawing") as drawing:
         picture = gr.Image(
             label=later("result.picture"),
@@ -195,7 +193,7 @@ def build(texts: Texts) -> tuple[Results, Look]:
             opacity = gr.Slider(
                 0, 1, value=0.45, step=0.05, label=later("opacity.label"), buttons=[], elem_id="opacity", min_width=150
             )
-        found = gr.HTML("", elem_id="found")
+        found = components.html("", elem_id="found")
     with gr.Accordion(later("result.details"), open=False, visible=False, elem_id="details") as details:
         raw = gr.Textbox(
             label=later("result.raw"), interactive=False, lines=2, max_lines=8, buttons=["copy"], elem_id="raw"

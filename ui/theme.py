@@ -1,4 +1,7 @@
-"""Colours, type and spacing of the page, as tokens that every gradio component follows. Rules are in `assets/style.css`."""
+"""Colours, type and spacing of the page, as tokens that every gradio component follows.
+
+Knows no layout: that is in `assets/style.css`.
+"""
 
 import gradio as gr
 from gradio.themes import Color, LocalFont, Size
@@ -73,6 +76,7 @@ def build_theme() -> gr.themes.Base:
         block_title_text_color_dark="*neutral_200",
         input_background_fill="white",
         input_background_fill_dark="*neutral_950",
+        input_border_width="1px",
         input_border_color="*neutral_300",
         input_border_color_dark="*neutral_700",
         input_border_color_focus="*primary_500",
@@ -83,6 +87,7 @@ def build_theme() -> gr.themes.Base:
         checkbox_border_color_selected_dark="*primary_500",
         checkbox_label_background_fill="white",
         checkbox_label_background_fill_dark="*neutral_900",
+        checkbox_border_radius="4px",
         checkbox_label_border_width="1px",
         checkbox_label_border_color="*neutral_300",
         checkbox_label_border_color_dark="*neutral_700",

@@ -1,0 +1,98 @@
+"""How long a checkpoint takes to load and to answer for the first time, and how much memory at most.
+
+    python -m benchmarks.loading --model runs/checkpoint-3b
+
+Prints a table, then one JSON line. Memory is the peak of the process (resident, mapped files included), to be held
+against the size of the weights; on a GPU, also the peak of its allocations.
+"""
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+
+from inference.checkpoints import load, pick_device
+from inference.engine import Engine, Token
+from inference.errors import UserError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures the checkpoint that the command line names."""
+    parser = argparse.ArgumentParser(prog="benchmarks.loading", description=__doc__.splitlines()[0])
+    parser.add_argument("--model", required=True, help="demo, 3b, 10b, a hub id or a folder")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--dtype", default="auto")
+    parser.add_argument("--quantize", default="none")
+    parser.add_argument("--prompt", default="detect cat")
+    parser.add_argument("--tokens", type=int, default=16)
+    options = parser.parse_args(arguments)
+    before = peak_memory()
+    try:
+        measured = measure(options)
+    except UserError as error:
+        parser.exit(1, f"{error}\n")
+    measured["process_before_gb"] = before
+    measured["peak_over_weights"] = round(measured["peak_gb"] / measured["weights_gb"], 3)
+    for name, value in measured.items():
+        print(f"{name:24} {value}")
+    print(json.dumps(measured))
+    return 0
+
+
+def measure(options: argparse.Namespace) -> dict[str, float | int | str]:
+    """Loads, answers twice (the first answer also brings the weights into memory), and notes what it took."""
+    device = pick_device(options.device)
+    loaded = load(
+        options.model, device=device, dtype=options.dtype, quantize=options.quantize, progress=lambda *_: None
+    )
+    after_load = peak_memory()
+    weights = sum(parameter.nbytes for parameter in loaded.model.parameters())
+    answers = []
+    engine = Engine(loaded.model, loaded.processor)
+    try:
+        for shade in (90, 180):  # two pictures, as the engine keeps the features of one it has seen
+            started = time.perf_counter()
+            generation = engine.submit(
+                Image.new("RGB", (640, 480), (shade, 40, 40)),
+                options.prompt,
+                max_new_tokens=options.tokens,
+                deadline=1800,
+                ignore_eos=True,
+            )
+            first = None
+            for event in generation:
+                if isinstance(event, Token) and first is None:
+                    first = time.perf_counter() - started
+            answers.append((first or 0.0, generation.timing.decode / max(1, options.tokens - 1)))
+    finally:
+        engine.close()
+    return {
+        "model": loaded.name,
+        "device": str(device),
+        "dtype": str(loaded.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "parameters": loaded.parameters,
+        "weights_gb": round(weights / 1e9, 2),
+        "load_s": round(loaded.seconds, 2),
+        "first_answer_first_token_s": round(answers[0][0], 2),
+        "first_token_s": round(answers[1][0], 2),
+        "token_s": round(answers[1][1], 3),
+        "peak_after_load_gb": after_load,
+        "peak_gb": peak_memory(),
+        "gpu_peak_gb": round(torch.cuda.max_memory_allocated(device) / 1e9, 2) if device.type == "cuda" else 0.0,
+    }
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held so far, in GB."""
+    unit = 1 if sys.platform == "darwin" else 1024  # what ru_maxrss counts in
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9, 2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
