@@ -43,7 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, lambda *_: told_to_stop.set())
     host.start()
     try:
-        app.launch(prevent_thread_lock=True, **page.launch_options(settings))
+        _, local, public = app.launch(prevent_thread_lock=True, quiet=True, **page.launch_options(settings))
+        logger.info("The page is at %s", local)
+        if public:
+            logger.info("and, for everyone who knows the address, at %s", public)
         told_to_stop.wait()
         logger.info("Stopping.")
     except OSError as error:  # the port is taken

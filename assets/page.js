@@ -1,4 +1,5 @@
-// What the page does without the server: keys that run and stop, and buttons that copy an answer.
+// What the page does without the server: keys that run and stop, buttons that copy an answer, and the way to the answer
+// where it is out of sight.
 
 const button = (id) => {
   const found = document.getElementById(id);
@@ -12,6 +13,14 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
   } else if (event.key === "Escape") {
     button("stop")?.click();
+  }
+});
+
+document.addEventListener("click", (event) => {
+  const narrow = matchMedia("(width <= 760px)").matches;
+  if (narrow && event.target.closest("#run, .example")) {
+    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+    document.getElementById("results")?.scrollIntoView({ behavior });
   }
 });
 

@@ -267,6 +267,8 @@ def _parse(arguments: Sequence[str], environment: Mapping[str, str]) -> _Options
 
 def _kind(place: str) -> str | None:
     """What is at a path: "folder", "file", "device", or None for nothing."""
+    if not place:  # to Path this is the folder one stands in, to a shell script a variable that is not set
+        return None
     path = Path(place)
     try:
         if path.is_dir():
@@ -459,7 +461,7 @@ def _in_order(answerer: "_Answerer", sources: Iterable[_Source]) -> Generator[_O
         while pending:
             yield pending.popleft().result()
     finally:
-        answerer.stop()
+        pass
         pool.shutdown(cancel_futures=True)
 
 

@@ -337,6 +337,8 @@ def safe_name(name: str, *, otherwise: str = "picture") -> str:
     )
     # Windows drops dots and spaces at the end, a dot at the beginning hides the file.
     name = re.sub(r"\s+", " ", "".join(characters)).strip(". ")
+    if not _SUFFIX.search(name):
+        name = name.replace(".", "_")  # else some tools would take the rest for a suffix and some would not
     stem, suffix = _split(name)
     stem = stem.encode()[:_MAX_STEM_BYTES].decode(errors="ignore").rstrip(". ")
     name = stem + suffix
@@ -368,7 +370,7 @@ def unique_names(names: Iterable[str]) -> list[str]:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """A name's stem and its suffix, which is empty where the end of the name does not look like one."""
+    """The stem and the suffix of a safe name."""
     found = _SUFFIX.search(name)
     return (name[: found.start()], found[0]) if found and found.start() else (name, "")
 

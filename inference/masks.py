@@ -101,16 +101,19 @@ class MaskDecoder:
         Raises:
             ModelUnavailable: The file is not there, is no `.npz` file, or its arrays are not those of the decoder.
         """
-        # The file comes from a hub: pickled objects in it would run code.
+        path = Path(path)
+        if not path.is_file():
+            raise ModelUnavailable(f"The file of the mask decoder is not there: {path}.")
         try:
+            if not zipfile.is_zipfile(path):
+                raise ValueError("it is not an .npz file")
+            # The file comes from a hub: pickled objects in it would run code. A member that is no array comes as bytes.
             with np.load(path, allow_pickle=False) as file:
-                if not isinstance(file, np.lib.npyio.NpzFile):
-                    raise ValueError("it holds a single array")
-                arrays = {name: file[name] for name in file.files if name.startswith(("decoder.", _EMBEDDING))}
+                names = [name for name in file.files if name.startswith(("decoder.", _EMBEDDING))]
+                arrays = {name: np.asarray(file[name]) for name in names}
             return cls(arrays)
-        except FileNotFoundError as error:
-            raise ModelUnavailable(f"The file of the mask decoder is not there: {path}.") from error
-        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        # What zipfile and NumPy raise for damaged, encrypted and unknown content.
+        except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise ModelUnavailable(
                 f"The mask decoder cannot be loaded from {path}: {_first_line(error)}. It needs the arrays of "
                 "vae-oid.npz; fetching the file again may help."
@@ -240,8 +243,5 @@ def _samples(pixels: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.
 
 
 def _first_line(error: Exception) -> str:
-    # NumPy answers a file that is no .npz with advice on pickle, which would be wrong here.
-    message = str(error).strip().splitlines()
-    if not message or "pickle" in message[0]:
-        return "it is not an .npz file"
-    return message[0].rstrip(".")
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__

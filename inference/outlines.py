@@ -34,7 +34,7 @@ def outline(mask: np.ndarray) -> list[Point]:
     if not loops:
         return []
     tolerance = min(_LOOSEST, _LOOSENESS * float(np.count_nonzero(mask)) ** 0.5)
-    loops.sort(key=lambda loop: -abs(_area(loop)))  # the largest is no hole: a hole lies in something larger
+    loops.sort(key=lambda loop: -abs(_area(loop)))  # seams then run from small parts to large ones
     polygon, *others = (_simplified(loop, tolerance) for loop in loops)
     for loop in others:
         polygon = _joined(polygon, loop)
@@ -44,10 +44,9 @@ def outline(mask: np.ndarray) -> list[Point]:
 def _loops(mask: np.ndarray) -> list[np.ndarray]:
     """The borders of a mask along the edges of its pixels, with the mask on the right of the way.
 
-    Pixels that touch only at a corner are not joined.
-
     Returns:
-        Closed ways (n, 2) of corners x, y; clockwise on the screen around a part, counter-clockwise around a hole.
+        Closed ways (n, 2) of corners x, y; clockwise on the screen around a part, counter-clockwise around a hole. They
+        may touch themselves and each other at corners.
     """
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
@@ -67,18 +66,13 @@ def _loops(mask: np.ndarray) -> list[np.ndarray]:
             ways.setdefault((x + start_x, y + start_y), []).append(step)
     loops = []
     while ways:
-        start = place = next(iter(ways))
+        place = next(iter(ways))
         step = (0, 0)
         corners: list[tuple[int, int]] = []
         while place in ways:
-            steps = ways[place]
-            # Where two pixels touch at a corner, two ways go on: the one to the right stays at its own pixel.
-            right = (-step[1], step[0])
-            if corners and place == start and right not in steps:
-                break  # what goes on from here belongs to another loop
-            chosen = right if right in steps else steps[0]
-            steps.remove(chosen)
-            if not steps:
+            # Where two pixels touch only at a corner, two ways go on; either keeps the mask on its right.
+            chosen = ways[place].pop()
+            if not ways[place]:
                 del ways[place]
             if chosen != step:
                 corners.append(place)

@@ -80,9 +80,9 @@ def ask_for(found: Sequence[Found], absent: Sequence[str], rng: random.Random, *
     present = list(dict.fromkeys(thing.kind for thing in found))
     coloured = list(dict.fromkeys(f"{thing.colour} {thing.kind}" for thing in found))
     chance = rng.random()
-    if chance < 0.17:
+    if chance < 0.15:
         phrases = [rng.choice(absent)]
-    elif chance < 0.7 or len(present) == 1:
+    elif chance < 0.5 or len(present) == 1:
         phrases = [rng.choice(coloured if rng.random() < 0.5 else present)]
     else:
         names = rng.sample(present, min(len(present), rng.choice((2, 2, 3))))

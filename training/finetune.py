@@ -317,7 +317,7 @@ def train(
     minutes: float | None,
     judge: Callable[[PaliGemmaForConditionalGeneration, torch.Tensor], Score],
     publish: Callable[[PaliGemmaForConditionalGeneration, torch.Tensor, Score], None],
-    judge_minutes: float = 6.0,
+    judge_minutes: float = 8.0,
     pictures: int = 32,
     seed: int = 0,
     device: str = "cpu",

@@ -20,6 +20,7 @@ import torch
 from tqdm import tqdm
 from transformers import GenerationConfig, MarianConfig, MarianMTModel, MarianTokenizer
 
+from training.optimiser import Optimiser, Rates
 from training.parallel import Pair, Part, pairs
 from training.phrases import Language
 from training.saving import Clock, TrainingError, every, load, save, schedule
@@ -30,7 +31,7 @@ _LANGUAGES: dict[Direction, tuple[Language, Language]] = {"en-es": ("en", "es"),
 _STEPS = 10_000
 _BATCH_TOKENS = 900
 _POOL_PAIRS = 4000
-_PEAK_RATE = 2e-3
+_RATES = Rates(matrices=6e-3, others=2e-3)
 _KEPT_SHARE = 0.998
 """What the averaged weights keep of themselves at every step."""
 
@@ -106,7 +107,7 @@ def train(
         for batch in run.batches():
             if clock.share >= 1:
                 break
-            loss = run.step(batch, schedule(clock.share, run.steps, warm_up=300, decline=0.6))
+            loss = run.step(batch, schedule(clock.share, run.steps, warm_up=100, decline=0.6))
             clock.steps, run.seconds = run.steps, clock.seconds
             if run.steps % 20 == 0:
                 bar.set_postfix_str(f"step {run.steps} loss {loss:.4f}")
@@ -160,9 +161,7 @@ class _Run:
         torch.manual_seed(seed)
         self._model = MarianMTModel(_config(shape, len(self._vocabulary))).train()
         self._average = {name: value.detach().clone() for name, value in self._model.state_dict().items()}
-        self._optimiser = torch.optim.AdamW(
-            self._model.parameters(), lr=_PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.01
-        )
+        self._optimiser = _optimiser(self._model)
 
     # Data
 
@@ -193,13 +192,11 @@ class _Run:
 
     def step(self, batch: _Batch, factor: float) -> float:
         """One update; `factor` scales the learning rate. Gives the loss."""
-        for group in self._optimiser.param_groups:
-            group["lr"] = _PEAK_RATE * factor
         output = self._model(input_ids=batch.input_ids, attention_mask=batch.attention_mask, labels=batch.labels)
         output.loss.backward()
         torch.nn.utils.clip_grad_norm_(self._model.parameters(), 1.0)
-        self._optimiser.step()
-        self._optimiser.zero_grad(set_to_none=True)
+        self._optimiser.step(factor)
+        self._model.zero_grad(set_to_none=True)
         self.steps += 1
         kept = min(_KEPT_SHARE, self.steps / (self.steps + 10))
         with torch.no_grad():
@@ -216,7 +213,7 @@ class _Run:
             "spm": torch.frombuffer(bytearray(self._spm), dtype=torch.uint8),
             "model": self._model.state_dict(),
             "average": self._average,
-            "optimiser": self._optimiser.state_dict(),
+            "optimiser": self._optimiser.state(),
         }
 
     def restore(self, state: dict[str, Any], path: Path) -> None:
@@ -225,9 +222,9 @@ class _Run:
             self._model.load_state_dict(state["model"])
             for name, value in self._average.items():
                 value.copy_(state["average"][name])
-            self._optimiser.load_state_dict(state["optimiser"])
+            self._optimiser.restore(state["optimiser"])
             self.steps, self.seconds = int(state["steps"]), float(state["seconds"])
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise _misfit(path) from error
 
     # Export
@@ -269,6 +266,14 @@ class _Run:
             bad_words_ids=[[self._pad]],
         )
         model.half().save_pretrained(folder)
+
+
+def _optimiser(model: MarianMTModel) -> Optimiser:
+    matrices = [value for name, value in model.named_parameters() if ".layers." in name and value.ndim == 2]
+    chosen = set(map(id, matrices))
+    # The sines and cosines of the positions stay as they are.
+    others = [value for value in model.parameters() if id(value) not in chosen and value.requires_grad]
+    return Optimiser(matrices=matrices, others=others, rates=_RATES)
 
 
 def _replace(out: Path, fresh: Path) -> None:

@@ -17,7 +17,7 @@ from inference.errors import InvalidInput
 from inference.images import open_picture
 from inference.tasks import LANGUAGES, LENGTHS
 from inference.types import Request
-from ui.components import Choice, build_picture
+from ui.components import Choice, Picture
 from ui.context import QUEUE, Context
 from ui.faults import new_request_id, plain_errors
 
@@ -176,7 +176,7 @@ def build(context: Context) -> None:
     """Adds the endpoints to the page, where nobody sees them."""
     endpoints = Endpoints(context)
     inputs: Mapping[str, Callable[[], gr.components.Component]] = {
-        "image": lambda: build_picture(context.texts.now("error.address", "en"), label="image"),
+        "image": lambda: Picture(type="filepath", label="image"),
         "question": lambda: gr.Textbox(None, label="question"),
         "answer": lambda: gr.Textbox(None, label="answer"),
         "objects": lambda: gr.Textbox(None, label="objects"),

@@ -56,7 +56,7 @@ class AskTab:
         fields, buttons, look = self._inputs, self._buttons, self._look
         shown = list(vars(self._results).values()) + list(vars(buttons).values())
         answering: dict[str, Any] = {
-            "fn": self.answer,
+            "fn": self.respond,
             "inputs_kwargs": vars(fields) | vars(look),
             "outputs": shown,
             "api_visibility": "private",
@@ -77,7 +77,7 @@ class AskTab:
             [look.threshold.change, look.opacity.change],
             self.redraw,
             inputs_kwargs=vars(look) | {"kept": self._results.kept},
-            outputs=[self._results.picture, self._results.found],
+            outputs=[self._results.picture, self._results.found, self._results.rows],
             trigger_mode="always_last",
             **PRIVATE,
         )
@@ -104,7 +104,7 @@ class AskTab:
             update[getattr(fields, name)] = example.text
         return update
 
-    def answer(self, visitor: gr.Request, **values: Any) -> Iterator[Update]:
+    def respond(self, visitor: gr.Request, **values: Any) -> Iterator[Update]:
         """Answers what the form asks, and shows it from the first token on.
 
         Args:
@@ -113,7 +113,7 @@ class AskTab:
         """
         context, request_id = self._context, new_request_id()
         words = Words(context.texts, context.texts.language_of(visitor))
-        look = Shown(threshold=values.pop("threshold"), opacity=values.pop("opacity"))
+        look = Shown.from_percent(threshold=values.pop("threshold"), opacity=values.pop("opacity"))
         yield (
             self._results.waiting()
             | self._results.progress(Progress("looking"), words)
@@ -137,7 +137,7 @@ class AskTab:
         except Exception as error:
             message = sentence(error, request_id=request_id, texts=context.texts, language=words.language)
             yield self._results.failed(message) | self._buttons.update(busy=False)
-            raise toast(message, title=context.texts.now("error.title", words.language)) from None
+            raise toast(message) from None
 
     def stop(self, visitor: gr.Request) -> Update:
         """Says that the request was stopped; gradio cancels it."""
@@ -148,12 +148,12 @@ class AskTab:
         """Draws the last answer in another look, without asking the model."""
         texts = self._context.texts
         words = Words(texts, texts.language_of(visitor))
-        look = Shown(threshold=threshold, opacity=opacity)
+        look = Shown.from_percent(threshold=threshold, opacity=opacity)
         try:
             return self._results.redrawn(kept, look=look, limits=self._context.limits, words=words)
         except Exception as error:
             message = sentence(error, request_id=new_request_id(), texts=texts, language=words.language)
-            raise toast(message, title=texts.now("error.title", words.language)) from None
+            raise toast(message) from None
 
     def _device(self, model: str) -> str:
         return next((status.device for status in self._context.host.statuses() if status.name == model), "")

@@ -3,11 +3,30 @@
 Knows how a file or a choice arrives over HTTP. Knows no pictures: decoding is `inference.images`.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.data_classes import ImageData
 from gradio_client.utils import is_http_url_like
+from pydantic import model_validator
+
+from ui.texts import DEFAULT, Texts
+
+
+class UploadedFile(ImageData):
+    """What a client sends for a picture: the path of a file that it uploaded before."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _is_an_upload(cls, value: Any) -> Any:
+        # Only what is marked as a file is checked by gradio to lie in the upload folder.
+        if isinstance(value, Mapping) and value.get("meta") != {"_type": "gradio.FileData"}:
+            raise gr.Error(_sentence("error.upload"), print_exception=False)
+        if not isinstance(value, Mapping | ImageData):
+            raise gr.Error(_sentence("error.upload"), print_exception=False)
+        return value
 
 
 class Picture(gr.Image):
@@ -16,30 +35,20 @@ class Picture(gr.Image):
     Gradio would fetch an address that a client puts in its payload, whatever its size, and would decode a file before
     anyone looked at its header. The constructor stays that of `gr.Image`: gradio reads from its signature what the
     browser needs.
-
-    Attributes:
-        refusal: What someone reads who sends an address.
     """
 
     is_template = True  # the browser shows the stock image component
-    refusal = ""
+    data_model = UploadedFile
 
     async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
         """Refuses addresses; else as gradio does."""
         if url_or_file_path is not None and is_http_url_like(str(url_or_file_path)):
-            raise gr.Error(self.refusal, print_exception=False)
+            raise gr.Error(_sentence("error.address"), print_exception=False)
         return await super().async_move_resource_to_block_cache(url_or_file_path)
 
     def preprocess(self, payload: Any) -> str | None:
         """The path of the file, or None."""
         return None if payload is None else payload.path
-
-
-def build_picture(refusal: str, **options: Any) -> Picture:
-    """A picture input with the sentence that refuses addresses, and options as for `gr.Image`."""
-    picture = Picture(type="filepath", image_mode=None, **options)
-    picture.refusal = refusal
-    return picture
 
 
 def html(value: str, elem_id: str | None = None) -> gr.HTML:
@@ -55,3 +64,8 @@ class Choice(gr.Radio):
     def preprocess(self, payload: Any) -> Any:
         """What was sent, in the choices or not."""
         return payload
+
+
+def _sentence(key: str) -> str:
+    # Raised before any handler runs, so that nobody knows the visitor's language yet; rare enough to read the file.
+    return Texts.read().now(key, DEFAULT)

@@ -43,6 +43,6 @@ def plain_errors(*, request_id: str, texts: Texts, language: str) -> Iterator[No
         raise gr.Error(message, print_exception=False) from None
 
 
-def toast(message: str, *, title: str) -> gr.Error:
+def toast(message: str) -> gr.Error:
     """The error that shows a message on the page, where gradio would render it as HTML."""
-    return gr.Error(html.escape(message), title=title, print_exception=False)
+    return gr.Error(html.escape(message), print_exception=False)

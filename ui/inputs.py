@@ -59,8 +59,8 @@ class Buttons:
 
 def build_picture(texts: Texts) -> Picture:
     """The place for the picture."""
-    return components.build_picture(
-        texts.now("error.address", "en"),
+    return Picture(
+        type="filepath",
         label=texts.later("picture.label"),
         sources=["upload", "webcam", "clipboard"],
         buttons=["fullscreen"],

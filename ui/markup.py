@@ -56,7 +56,7 @@ def summary(detections: Sequence[Detection], *, hidden: int, threshold: float, w
     sentences = [words("result.found_one") if shown == 1 else words("result.found_many", count=shown)]
     if hidden:
         key = "result.hidden_one" if hidden == 1 else "result.hidden_many"
-        sentences.append(words(key, count=hidden, threshold=f"{threshold:.2f}"))
+        sentences.append(words(key, count=hidden, threshold=f"{threshold:.0%}"))
     return f'<p class="summary">{" ".join(sentences)}</p>'
 
 
@@ -180,7 +180,7 @@ def _row(detection: Detection, *, colour: str, translated: bool) -> str:
 def _score(score: float | None) -> str:
     if score is None:
         return "–"
-    return f'<span class="score" style="--share:{score:.0%}">{score:.2f}</span>'
+    return f'<span class="score" style="--share:{score:.0%}">{score:.0%}</span>'
 
 
 def _box(detection: Detection) -> str:

@@ -55,7 +55,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Look:
-    """How an answer is drawn: changing it does not ask the model again."""
+    """How an answer is drawn, in percent: changing it does not ask the model again."""
 
     threshold: gr.Slider
     opacity: gr.Slider
@@ -71,6 +71,7 @@ class Results:
     drawing: gr.Column
     picture: gr.Image
     found: gr.HTML
+    rows: gr.HTML
     details: gr.Accordion
     raw: gr.Textbox
     json: gr.JSON
@@ -149,23 +150,27 @@ class Results:
         seen = look.seen(detections)
         language = "es" if words.language == "es" and any(each.translated_label for each in seen) else "en"
         colours = {label: css(colour) for label, colour in overlay.colours_of(each.label for each in seen).items()}
-        found = (
-            markup.summary(detections, hidden=len(detections) - len(seen), threshold=look.threshold, words=words)
-            + markup.legend((label, css(colour), count) for label, colour, count in overlay.legend(seen, language))
-            + markup.table(seen, colours=colours, words=words)
-        )
+        hidden = len(detections) - len(seen)
+        legend = ((label, css(colour), count) for label, colour, count in overlay.legend(seen, language))
         return {
             self.picture: overlay.draw(image, seen, opacity=look.opacity, language=language),
-            self.found: found,
+            self.found: markup.summary(detections, hidden=hidden, threshold=look.threshold, words=words)
+            + markup.legend(legend),
+            self.rows: markup.table(seen, colours=colours, words=words),
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The values of `Look`."""
+    """The values of `Look`, as parts of 1."""
 
     threshold: float
     opacity: float
+
+    @classmethod
+    def from_percent(cls, *, threshold: float, opacity: float) -> "Shown":
+        """What the sliders say."""
+        return cls(threshold=threshold / 100, opacity=opacity / 100)
 
     def seen(self, detections: tuple[Detection, ...]) -> tuple[Detection, ...]:
         """Those that are sure enough; what has no score is always there."""
@@ -179,21 +184,19 @@ def build(texts: Texts) -> tuple[Results, Look]:
     notes = components.html("", elem_id="notes")
     answer = components.html(f'<p class="empty">{later("result.empty")}</p>', elem_id="answer-panel")
     with gr.Column(visible=False, elem_id="drawing") as drawing:
+        found = components.html("", elem_id="found")
         picture = gr.Image(
             label=later("result.picture"),
+            show_label=False,
             format="png",
             interactive=False,
             buttons=["download", "fullscreen"],
             elem_id="drawn",
         )
         with gr.Row(elem_id="look"):
-            threshold = gr.Slider(
-                0, 1, value=0, step=0.01, label=later("threshold.label"), buttons=[], elem_id="threshold", min_width=150
-            )
-            opacity = gr.Slider(
-                0, 1, value=0.45, step=0.05, label=later("opacity.label"), buttons=[], elem_id="opacity", min_width=150
-            )
-        found = components.html("", elem_id="found")
+            threshold = _percentage("threshold", texts, value=0)
+            opacity = _percentage("opacity", texts, value=45)
+        rows = components.html("", elem_id="rows")
     with gr.Accordion(later("result.details"), open=False, visible=False, elem_id="details") as details:
         raw = gr.Textbox(
             label=later("result.raw"), interactive=False, lines=2, max_lines=8, buttons=["copy"], elem_id="raw"
@@ -207,12 +210,19 @@ def build(texts: Texts) -> tuple[Results, Look]:
         drawing=drawing,
         picture=picture,
         found=found,
+        rows=rows,
         details=details,
         raw=raw,
         json=json,
         kept=kept,
     )
     return results, Look(threshold=threshold, opacity=opacity)
+
+
+def _percentage(name: str, texts: Texts, *, value: int) -> gr.Slider:
+    return gr.Slider(
+        0, 100, value=value, step=1, label=texts.later(f"{name}.label"), buttons=[], elem_id=name, min_width=180
+    )
 
 
 def css(colour: overlay.Colour) -> str:

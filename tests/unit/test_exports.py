@@ -271,6 +271,8 @@ def test_the_same_results_give_the_same_bytes():
     write_zip([exported(), exported()], other)
 
     assert one.getvalue() == other.getvalue()
+    assert len({entry.date_time for entry in zipfile.ZipFile(one).infolist()}) == 1  # and not that of the clock
+    assert zipfile.ZipFile(one).infolist()[0].date_time[0] == 1980
 
 
 def test_a_format_that_is_not_there_is_refused_with_those_that_are():
@@ -304,6 +306,8 @@ def test_a_result_of_another_picture_is_refused():
         pytest.param("cat\udcff.png", "cat_.png", id="bytes that are no text"),
         pytest.param("x" * 500 + ".jpeg", "x" * 120 + ".jpeg", id="endless"),
         pytest.param("猫" * 500, "猫" * 40, id="endless in bytes"),
+        pytest.param("cat." + "x" * 500, "cat_" + "x" * 116, id="endless suffix"),
+        pytest.param("v1.2 of the cat", "v1_2 of the cat", id="a dot and no suffix"),
     ],
 )
 def test_a_name_becomes_that_of_one_file_in_its_folder(name, safe):
