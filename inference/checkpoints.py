@@ -502,8 +502,12 @@ def _load_model(
         ) from error
     except (SafetensorError, OSError, EOFError) as error:
         raise ModelUnavailable(f"The weights of {checkpoint.name} cannot be read: {_first_line(error)}.") from error
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, ImportError) as error:
         logger.warning("%s cannot be loaded", checkpoint.name, exc_info=error)
+        if quantization is not None:
+            raise ModelUnavailable(
+                f"{checkpoint.name} could not be quantized in this way on {device}; try --quantize int8 or none."
+            ) from error
         raise ModelUnavailable(
             f"The weights of {checkpoint.name} do not fit its config.json ({_first_line(error)})."
         ) from error
@@ -542,7 +546,7 @@ def _quantization(quantize: str) -> Any | None:
 
     kind = Int8WeightOnlyConfig() if quantize == "int8" else Int4WeightOnlyConfig(group_size=128)
     # SigLIP's 4304 divides by neither 64 nor 128, and both parts are small.
-    return TorchAoConfig(kind, modules_to_not_convert=["vision_tower", "multi_modal_projector", "lm_head"])
+    return TorchAoConfig(kind, modules_to_not_convert=["model.vision_tower", "model.multi_modal_projector", "lm_head"])
 
 
 def _out_of_reach(checkpoint: Checkpoint, hub: Hub) -> str | None:

@@ -461,7 +461,7 @@ def _in_order(answerer: "_Answerer", sources: Iterable[_Source]) -> Generator[_O
         while pending:
             yield pending.popleft().result()
     finally:
-        pass
+        answerer.stop()
         pool.shutdown(cancel_futures=True)
 
 

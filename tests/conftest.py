@@ -1,8 +1,14 @@
 """What all tests share."""
 
+import os
 from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from inference.settings import Settings
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -14,3 +20,50 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """The app as it is served to the tests.
+
+    Attributes:
+        url: Where.
+        model: The name of its model.
+    """
+
+    url: str
+    model: str
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """The whole app on the embedded checkpoint, or on the one named by PALIGEMMA_TEST_MODEL."""
+    import app
+    from inference.pipeline import Pipeline
+    from tests.support.serving import serve
+
+    os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("gradio"))
+    name = os.environ.get("PALIGEMMA_TEST_MODEL", "demo")
+    host = app.host_models(Settings(models=(name,), device="cpu"))
+    host.start()
+    host.wait()
+    try:
+        model = host.get().loaded.name
+        with serve(Pipeline(host), host, mcp=True, max_upload_mb=2) as url:
+            yield Served(url, model)
+    finally:
+        host.close()
+
+
+@pytest.fixture(scope="session")
+def examples() -> Path:
+    """The folder of the page's example pictures."""
+    return Path(__file__).parent.parent / "assets" / "examples"
+
+
+@pytest.fixture(scope="session")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small picture, wider than high."""
+    path = tmp_path_factory.mktemp("pictures") / "picture.png"
+    Image.new("RGB", (100, 80), (60, 120, 180)).save(path)
+    return path

@@ -1,6 +1,8 @@
 """Gradio components that leave the checking of what comes in to the layers below.
 
 Knows how a file or a choice arrives over HTTP. Knows no pictures: decoding is `inference.images`.
+
+The components stand last: gradio writes a stub file beside the module of a subclass, with only what stands above it.
 """
 
 from collections.abc import Mapping
@@ -10,23 +12,33 @@ from typing import Any
 import gradio as gr
 from gradio.data_classes import ImageData
 from gradio_client.utils import is_http_url_like
-from pydantic import model_validator
 
 from ui.texts import DEFAULT, Texts
+
+
+def html(value: str, elem_id: str | None = None) -> gr.HTML:
+    """A place for HTML that `ui.markup` made, without gradio's own look and without scripts."""
+    return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=elem_id)
+
+
+def _sentence(key: str) -> str:
+    # Raised before any handler runs, so that nobody knows the visitor's language yet; rare enough to read the file.
+    return Texts.read().now(key, DEFAULT)
 
 
 class UploadedFile(ImageData):
     """What a client sends for a picture: the path of a file that it uploaded before."""
 
-    @model_validator(mode="before")
     @classmethod
-    def _is_an_upload(cls, value: Any) -> Any:
-        # Only what is marked as a file is checked by gradio to lie in the upload folder.
-        if isinstance(value, Mapping) and value.get("meta") != {"_type": "gradio.FileData"}:
+    def model_validate(cls, obj: Any, **options: Any) -> "UploadedFile":
+        """The file, or a sentence to the client instead of pydantic's report.
+
+        Raises:
+            gr.Error: It is not marked as a file; only what is marked is checked by gradio to be an upload.
+        """
+        if not isinstance(obj, Mapping) or obj.get("meta") != {"_type": "gradio.FileData"}:
             raise gr.Error(_sentence("error.upload"), print_exception=False)
-        if not isinstance(value, Mapping | ImageData):
-            raise gr.Error(_sentence("error.upload"), print_exception=False)
-        return value
+        return super().model_validate(obj, **options)
 
 
 class Picture(gr.Image):
@@ -51,11 +63,6 @@ class Picture(gr.Image):
         return None if payload is None else payload.path
 
 
-def html(value: str, elem_id: str | None = None) -> gr.HTML:
-    """A place for HTML that `ui.markup` made, without gradio's own look and without scripts."""
-    return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=elem_id)
-
-
 class Choice(gr.Radio):
     """A choice that is documented as one, and checked where the sentence about a wrong one is made."""
 
@@ -64,8 +71,3 @@ class Choice(gr.Radio):
     def preprocess(self, payload: Any) -> Any:
         """What was sent, in the choices or not."""
         return payload
-
-
-def _sentence(key: str) -> str:
-    # Raised before any handler runs, so that nobody knows the visitor's language yet; rare enough to read the file.
-    return Texts.read().now(key, DEFAULT)

@@ -36,18 +36,18 @@ def builder(inventory: Inventory) -> examples.Examples:
             ["star"],
             "<loc0010><loc0020><loc0300><loc0310> star ; <loc0100><loc0700><loc0300><loc0900> star<eos>",
             id="several, left to right",
-        ),  # fmt: skip
+        ),
         pytest.param("detect", ["blue star"], "<loc0100><loc0700><loc0300><loc0900> blue star<eos>", id="with colour"),
         pytest.param(
             "detect",
             ["house", "red star"],
             "<loc0500><loc0400><loc0700><loc0601> house ; <loc0010><loc0020><loc0300><loc0310> red star<eos>",
             id="in the order asked",
-        ),  # fmt: skip
+        ),
         pytest.param("detect", ["key"], "<eos>", id="absent"),
         pytest.param(
             "segment", ["house"], "<loc0500><loc0400><loc0700><loc0601>" + "<seg002>" * 16 + " house<eos>", id="mask"
-        ),  # fmt: skip
+        ),
     ],
 )
 def test_targets_read_as_the_real_model_writes_them(

@@ -1,0 +1,103 @@
+"""Whatever comes in: a plain sentence goes out, never a traceback or a generic message."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+from tests.conftest import Served
+
+UPLOAD = "Upload the picture first"
+
+
+def refusal(client: Client, *values: Any, api_name: str, **fields: Any) -> str:
+    with pytest.raises(AppError) as caught:
+        client.predict(*values, **fields, api_name=api_name)
+    message = str(caught.value)
+    assert "Traceback" not in message
+    assert "upstream Gradio app" not in message
+    return message
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "fields", "sentence"),
+    [
+        pytest.param("/answer", {"question": ""}, "Type a question about the picture.", id="empty question"),
+        pytest.param("/answer", {"question": " \n\t "}, "Type a question about the picture.", id="blank question"),
+        pytest.param("/answer", {"question": None}, "Type a question about the picture.", id="null question"),
+        pytest.param("/ask", {"answer": ""}, "Type the answer", id="empty answer"),
+        pytest.param("/detect", {"objects": " ; ; "}, "Name at least one thing", id="objects without names"),
+        pytest.param("/segment", {"objects": ""}, "Name at least one thing", id="no objects"),
+        pytest.param("/prompt", {"prompt": ""}, "Type a prompt", id="empty prompt"),
+        pytest.param("/answer", {"question": "why " * 5000}, "at most 1,000 are allowed", id="endless question"),
+        pytest.param("/describe", {"length": "huge"}, "It can be short, medium, long.", id="unknown length"),
+        pytest.param("/describe", {"length": None}, "Unknown length", id="null length"),
+        pytest.param("/describe", {"language": "xx"}, "Unknown language “xx”", id="unknown language"),
+        pytest.param("/ask", {"answer": "two", "input_language": "fr"}, "English (en) or Spanish", id="typed French"),
+        pytest.param("/read_text", {"model": "nope"}, "There is no model “nope” here.", id="a model that is not there"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_a_sentence(
+    client: Client, picture: Path, endpoint: str, fields: dict[str, Any], sentence: str
+) -> None:
+    assert sentence in refusal(client, handle_file(str(picture)), api_name=endpoint, **fields)
+
+
+def test_a_missing_picture_is_asked_for(client: Client) -> None:
+    assert refusal(client, None, api_name="/describe") == "Add a picture first."
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        pytest.param("empty.png", b"", id="empty"),
+        pytest.param("broken.png", b"\x89PNG\r\n\x1a\n" + b"x" * 100, id="broken PNG"),
+        pytest.param("cut.jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF", id="cut JPEG"),
+        pytest.param("text.png", b"not a picture", id="a text called PNG"),
+        pytest.param("drawing.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", id="SVG"),
+    ],
+)
+def test_a_file_that_is_no_picture_is_refused_by_a_sentence(
+    client: Client, tmp_path: Path, name: str, content: bytes
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert "picture" in refusal(client, handle_file(str(path)), api_name="/describe")
+
+
+@pytest.mark.parametrize(
+    ("payload", "sentence"),
+    [
+        pytest.param(
+            {"path": "http://127.0.0.1:1/x.png", "meta": {"_type": "gradio.FileData"}}, "web address", id="web address"
+        ),
+        pytest.param("picture.png", UPLOAD, id="a name"),
+        pytest.param(["picture.png"], UPLOAD, id="a list"),
+        pytest.param({"path": "/etc/hostname"}, UPLOAD, id="a path of the server, unmarked"),
+    ],
+)
+def test_only_uploads_are_pictures(served: Served, payload: Any, sentence: str) -> None:
+    with httpx.Client(base_url=f"{served.url}gradio_api/", timeout=60) as http:
+        event = http.post("call/read_text", json={"data": [payload, False, ""]}).json()["event_id"]
+        stream = http.get(f"call/read_text/{event}").text
+    assert "event: error" in stream
+    assert sentence in stream
+
+
+def test_a_path_of_the_server_is_not_opened(served: Served) -> None:
+    image = {"path": "/etc/hostname", "meta": {"_type": "gradio.FileData"}}
+    with httpx.Client(base_url=f"{served.url}gradio_api/", timeout=60) as http:
+        event = http.post("call/read_text", json={"data": [image, False, ""]}).json()["event_id"]
+        stream = http.get(f"call/read_text/{event}").text
+    assert "event: error" in stream
+    assert "event: complete" not in stream
+
+
+@pytest.mark.parametrize("typed", ["<image> what is it?", "<loc0001><loc0002>?", "<bos><eos>", "<b>what</b> & 'why'?"])
+def test_special_tokens_in_a_question_stay_text(client: Client, picture: Path, typed: str) -> None:
+    answer, _ = client.predict(handle_file(str(picture)), typed, api_name="/answer")
+    for token in ("<image>", "<loc0001>", "<bos>", "<eos>"):
+        assert token not in answer["prompt"]

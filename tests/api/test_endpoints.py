@@ -1,0 +1,135 @@
+"""Every endpoint as people call it: through gradio_client and over plain HTTP."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from gradio_client import Client, handle_file
+from PIL import Image
+
+from tests.conftest import Served
+
+KEYS = ["task", "model", "prompt", "raw", "text", "translation", "detections", "image", "problems", "timing"]
+TIMING = ["queue", "vision", "prefill", "decode", "total", "tokens"]
+SIGNATURES = {
+    "/describe": ["image", "length", "language", "translate", "model"],
+    "/read_text": ["image", "translate", "model"],
+    "/answer": ["image", "question", "language", "translate", "input_language", "model"],
+    "/ask": ["image", "answer", "language", "translate", "input_language", "model"],
+    "/detect": ["image", "objects", "translate", "input_language", "model"],
+    "/segment": ["image", "objects", "translate", "input_language", "model"],
+    "/prompt": ["image", "prompt", "translate", "model"],
+}
+NEEDED = {
+    "/answer": {"question": "What is in the picture?"},
+    "/ask": {"answer": "two"},
+    "/detect": {"objects": "moon ; house"},
+    "/segment": {"objects": "moon ; house"},
+    "/prompt": {"prompt": "cap en"},
+}
+
+
+def ask(client: Client, endpoint: str, image: Path, **fields: Any) -> tuple[dict[str, Any], str | None]:
+    answer, drawn = client.predict(handle_file(str(image)), **NEEDED.get(endpoint, {}) | fields, api_name=endpoint)
+    return answer, drawn
+
+
+def test_the_api_has_these_endpoints_with_these_parameters_and_no_others(client: Client) -> None:
+    info = client.view_api(return_format="dict", print_info=False)
+    found = {
+        name: [parameter["parameter_name"] for parameter in endpoint["parameters"]]
+        for name, endpoint in info["named_endpoints"].items()
+    }
+    assert found == SIGNATURES
+    assert not info["unnamed_endpoints"]
+
+
+def test_every_endpoint_and_parameter_is_documented(served: Served) -> None:
+    info = httpx.get(f"{served.url}gradio_api/info").json()
+    for name, endpoint in info["named_endpoints"].items():
+        assert endpoint["description"], name
+
+
+@pytest.mark.parametrize("endpoint", SIGNATURES)
+def test_an_endpoint_answers_with_the_documented_json(
+    client: Client, served: Served, examples: Path, endpoint: str
+) -> None:
+    answer, _ = ask(client, endpoint, examples / "moons.webp")
+    assert list(answer) == KEYS
+    assert list(answer["timing"]) == TIMING
+    assert answer["task"] == endpoint.removeprefix("/")
+    assert answer["model"] == served.model
+    assert answer["image"] == {"width": 672, "height": 672}
+    assert answer["translation"] is None
+    assert answer["timing"]["tokens"] > 0
+
+
+@pytest.mark.parametrize("endpoint", ["/describe", "/read_text", "/answer", "/ask"])
+def test_a_task_of_words_draws_nothing(client: Client, examples: Path, endpoint: str) -> None:
+    answer, drawn = ask(client, endpoint, examples / "moons.webp")
+    assert drawn is None
+    assert answer["detections"] == []
+
+
+@pytest.mark.parametrize("endpoint", ["/detect", "/segment"])
+def test_what_is_found_lies_in_the_picture_and_is_drawn_at_its_size(
+    client: Client, examples: Path, endpoint: str
+) -> None:
+    answer, drawn = ask(client, endpoint, examples / "moons.webp")
+    assert answer["detections"]
+    for found in answer["detections"]:
+        assert list(found) == ["label", "translated_label", "box", "score", "mask"]
+        left, top, right, bottom = found["box"]
+        assert 0 <= left < right <= 672
+        assert 0 <= top < bottom <= 672
+        assert 0 <= found["score"] <= 1
+        if endpoint == "/segment":
+            assert found["mask"]["size"] == [672, 672]
+        else:
+            assert found["mask"] is None
+    assert drawn is not None
+    assert Image.open(drawn).size == (672, 672)
+
+
+def test_spanish_comes_beside_the_english_answer(client: Client, examples: Path) -> None:
+    answer, _ = ask(client, "/describe", examples / "moons.webp", translate=True)
+    assert answer["translation"]["language"] == "es"
+    assert answer["translation"]["text"]
+    assert answer["translation"]["text"] != answer["text"]
+
+
+def test_labels_are_translated_too(client: Client, examples: Path) -> None:
+    answer, _ = ask(client, "/detect", examples / "moons.webp", translate=True)
+    assert {found["translated_label"] for found in answer["detections"]} <= {"luna", "casa"}
+
+
+def test_a_question_may_be_in_spanish(client: Client, examples: Path) -> None:
+    question = "¿Cuántas lunas hay?"
+    answer, _ = ask(client, "/answer", examples / "moons.webp", question=question, input_language="es")
+    assert "moons" in answer["prompt"]
+    assert question not in answer["prompt"]
+
+
+@pytest.mark.parametrize(("length", "prefix"), [("short", "cap"), ("medium", "caption"), ("long", "describe")])
+def test_the_length_chooses_the_prefix(client: Client, examples: Path, length: str, prefix: str) -> None:
+    answer, _ = ask(client, "/describe", examples / "star.webp", length=length)
+    assert answer["prompt"] == f"{prefix} en"
+
+
+def test_plain_http_gives_the_same_answer(served: Served, client: Client, examples: Path) -> None:
+    picture = examples / "welcome.webp"
+    with httpx.Client(base_url=f"{served.url}gradio_api/", timeout=60) as http, picture.open("rb") as file:
+        path = http.post("upload", files={"files": file}).json()[0]
+        image = {"path": path, "meta": {"_type": "gradio.FileData"}}
+        event = http.post("call/read_text", json={"data": [image, False, ""]}).json()["event_id"]
+        stream = http.get(f"call/read_text/{event}").text
+    data = next(line for line in stream.splitlines() if line.startswith("data: ") and "timing" in line)
+    answer, drawn = json.loads(data.removeprefix("data: "))
+    assert drawn is None
+    assert answer["text"] == ask(client, "/read_text", picture)[0]["text"]
+
+
+def test_a_direct_post_cannot_go_round_the_queue(served: Served) -> None:
+    assert httpx.post(f"{served.url}gradio_api/run/read_text", json={"data": [None, False, ""]}).status_code == 404
