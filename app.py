@@ -7,14 +7,11 @@ import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
-from inference import checkpoints
 from inference.errors import UserError
-from inference.hosting import ModelHost
+from inference.hosting import host_models
 from inference.pipeline import Pipeline
 from inference.settings import Settings, parse_settings
-from inference.translation import Translators
 from ui import page
 
 logger = logging.getLogger("paligemma2")
@@ -56,21 +53,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         app.close(verbose=False)
         host.close()
     return 0
-
-
-def host_models(settings: Settings) -> ModelHost:
-    """The models that the settings ask for, not loaded yet.
-
-    Raises:
-        ModelUnavailable: There is no such device.
-    """
-    device = checkpoints.pick_device(settings.device)
-    return ModelHost(
-        [checkpoints.choose(name, device=device) for name in settings.models],
-        load=partial(checkpoints.load, device=device, dtype=settings.dtype, quantize=settings.quantize),
-        translators=lambda loaded: Translators(loaded.translators, device=loaded.device),
-        queue_size=settings.max_queue,
-    )
 
 
 def for_this_place(settings: Settings) -> Settings:

@@ -18,7 +18,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -148,7 +147,7 @@ def main(
     options = _parse(sys.argv[1:] if arguments is None else arguments, environment)
     _log_to_stderr(verbose=options.verbose)
     try:
-        return _run(options, _find(options.places), make_host or host_models)
+        return _run(options, _find(options.places), make_host or _host_models)
     except (_WrongUsage, InvalidInput) as error:  # the pictures' own errors are other kinds: this is the command's
         _say(str(error))
         return WRONG_USAGE
@@ -192,22 +191,10 @@ def read_command(command: str) -> Request:
     return empty
 
 
-def host_models(settings: Settings) -> "ModelHost":
-    """The model that the settings ask for, not loaded yet.
+def _host_models(settings: Settings) -> "ModelHost":
+    from inference.hosting import host_models
 
-    Raises:
-        ModelUnavailable: There is no such device.
-    """
-    from inference import checkpoints
-    from inference.hosting import ModelHost
-    from inference.translation import Translators
-
-    device = checkpoints.pick_device(settings.device)
-    return ModelHost(
-        [checkpoints.choose(name, device=device) for name in settings.models],
-        load=partial(checkpoints.load, device=device, dtype=settings.dtype, quantize=settings.quantize),
-        translators=lambda loaded: Translators(loaded.translators, device=loaded.device),
-    )
+    return host_models(settings)
 
 
 def _parse(arguments: Sequence[str], environment: Mapping[str, str]) -> _Options:

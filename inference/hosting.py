@@ -7,11 +7,14 @@ import logging
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal, Protocol
 
+from inference import checkpoints
 from inference.checkpoints import Choice, LoadedModel
 from inference.engine import Engine
 from inference.errors import InvalidInput, ModelUnavailable, UserError
+from inference.settings import Settings
 from inference.translation import Translators
 
 logger = logging.getLogger(__name__)
@@ -187,3 +190,18 @@ class ModelHost:
     def _update(self, index: int, **changes: object) -> None:
         with self._lock:
             self._statuses[index] = replace(self._statuses[index], **changes)  # type: ignore[arg-type]
+
+
+def host_models(settings: Settings) -> ModelHost:
+    """The models that the settings ask for, not loaded yet.
+
+    Raises:
+        ModelUnavailable: There is no such device.
+    """
+    device = checkpoints.pick_device(settings.device)
+    return ModelHost(
+        [checkpoints.choose(name, device=device) for name in settings.models],
+        load=partial(checkpoints.load, device=device, dtype=settings.dtype, quantize=settings.quantize),
+        translators=lambda loaded: Translators(loaded.translators, device=loaded.device),
+        queue_size=settings.max_queue,
+    )

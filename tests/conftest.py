@@ -38,13 +38,13 @@ class Served:
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The whole app on the embedded checkpoint, or on the one named by PALIGEMMA_TEST_MODEL."""
-    import app
+    from inference.hosting import host_models
     from inference.pipeline import Pipeline
     from tests.support.serving import serve
 
     os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("gradio"))
     name = os.environ.get("PALIGEMMA_TEST_MODEL", "demo")
-    host = app.host_models(Settings(models=(name,), device="cpu"))
+    host = host_models(Settings(models=(name,), device="cpu"))
     host.start()
     host.wait()
     try:
