@@ -9,6 +9,7 @@ import functools
 import hashlib
 import itertools
 import logging
+import math
 import os
 import queue
 import threading
@@ -17,6 +18,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from PIL import Image
 from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
@@ -487,8 +489,8 @@ class _SlotCache:
         self.slots = slots
         self.dtype = dtype
         shape = (slots, heads, capacity, head_dim)
-        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
-        self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self.keys = [_zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
+        self.values = [_zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
 
     def reading(self, slot: int, length: int) -> "_ReadingView":
         """What the model's layers write to while they read a prompt of this length into a slot."""
@@ -502,6 +504,14 @@ class _SlotCache:
         """Copies the first `length` positions of a slot to another."""
         for tensor in itertools.chain(self.keys, self.values):
             tensor[target, :, :length] = tensor[source, :, :length]
+
+
+def _zeros(shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """Zeros that take no memory on a CPU before they are written to; torch's own are written at once."""
+    if device.type != "cpu":
+        return torch.zeros(shape, dtype=dtype, device=device)
+    untouched = np.zeros(math.prod(shape) * dtype.itemsize, dtype=np.uint8)
+    return torch.from_numpy(untouched).view(dtype).view(shape)
 
 
 class _ReadingView:

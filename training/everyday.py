@@ -111,14 +111,14 @@ _FEMININE = {
 NOUNS: tuple[Kind, ...] = (*_nouns(_MASCULINE, "m"), *_nouns(_FEMININE, "f"))
 
 ENGLISH_SYNONYMS: tuple[Kind, ...] = (
-    *_nouns({"ship": "barco", "automobile": "coche", "airplane": "avión", "couch": "sofá"}, "m"),
+    *_nouns({"ship": "barco", "automobile": "coche", "airplane": "avión", "couch": "sofá", "fridge": "frigorífico"}, "m"),
     *_nouns({"mug": "taza", "bike": "bicicleta", "motorbike": "motocicleta"}, "f"),
 )
 """Other English words for a Spanish one that is taken."""
 
 SPANISH_SYNONYMS: tuple[Kind, ...] = (
     *_nouns({"mushroom": "hongo", "ring": "aro", "boat": "bote"}, "m"),
-    *_nouns({"car": "auto", "fish/fish": "pescado"}, "m"),
+    *_nouns({"car": "auto", "fish/fish": "pescado", "sign": "cartel"}, "m"),
     *_nouns({"boat": "barca", "wall": "pared", "computer": "computadora", "potato/potatoes": "papa"}, "f"),
 )
 """Other Spanish words for an English one that is taken."""
@@ -244,6 +244,16 @@ SIGNS: tuple[Phrase, ...] = (
 
 SENTENCES: tuple[Phrase, ...] = (
     Phrase("Hello!", "¡Hola!"),
+    Phrase("hello", "hola"),
+    Phrase("thanks", "gracias"),
+    Phrase("sorry", "perdón"),
+    Phrase("good", "bueno"),
+    Phrase("bad", "malo"),
+    Phrase("today", "hoy"),
+    Phrase("the image", "la imagen"),
+    Phrase("the people", "la gente"),
+    Phrase("the food", "la comida"),
+    Phrase("the weather", "el tiempo"),
     Phrase("Good morning.", "Buenos días."),
     Phrase("Good night.", "Buenas noches."),
     Phrase("Thank you.", "Gracias."),
@@ -273,6 +283,12 @@ SENTENCES: tuple[Phrase, ...] = (
     Phrase("What shape is it?", "¿Qué forma tiene?"),
     Phrase("What is the text about?", "¿De qué trata el texto?"),
     Phrase("What is written on the sign?", "¿Qué está escrito en el letrero?"),
+    Phrase("What does the sign say?", "¿Qué pone en el letrero?"),
+    Phrase("What brand is it?", "¿De qué marca es?"),
+    Phrase("Why is this funny?", "¿Por qué es gracioso?"),
+    Phrase("Can you read the text?", "¿Puedes leer el texto?"),
+    Phrase("Is this person smiling?", "¿Está sonriendo esta persona?"),
+    Phrase("How old is the person?", "¿Cuántos años tiene la persona?"),
     Phrase("How much does it cost?", "¿Cuánto cuesta?"),
     Phrase("What is the total?", "¿Cuál es el total?"),
     Phrase("What is the date?", "¿Cuál es la fecha?"),

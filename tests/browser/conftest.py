@@ -1,0 +1,80 @@
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+PATIENCE = 30_000
+"""Milliseconds until something that a test waits for counts as missing: machines that run tests may be busy."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/browser" in item.path.as_posix():
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if chromium is None:
+        message = "Chromium is missing; on Debian or Ubuntu get it by `sudo apt-get install chromium`"
+        if os.environ.get("CI", "").lower() == "true" or os.environ.get("REQUIRE_BROWSER") == "1":
+            pytest.fail(message)
+        pytest.skip(message)
+    expect.set_options(timeout=PATIENCE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=chromium,
+            args=["--no-sandbox", "--disable-background-networking", "--disable-dev-shm-usage"],
+        )
+        yield browser
+        browser.close()
+
+
+class Visitor:
+    """Someone who opens the page; notes what the browser complains about.
+
+    Attributes:
+        page: The open page.
+        complaints: Uncaught errors of scripts.
+    """
+
+    def __init__(self, browser: Browser, url: str, **options: Any) -> None:
+        self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en-US"} | options)
+        self.page: Page = self.context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.complaints: list[str] = []
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.goto(url)
+        expect(self.page.locator("#run")).to_be_enabled()
+
+    def choose(self, task: str) -> None:
+        self.page.locator("#task").get_by_role("radio", name=task, exact=True).check()
+
+    def upload(self, path: object) -> None:
+        self.page.locator("#picture input[type=file]").set_input_files(str(path))
+        expect(self.page.locator("#picture img")).to_be_visible()
+
+    def run(self) -> None:
+        self.page.get_by_role("button", name="Run", exact=True).click()
+
+    def field(self, name: str) -> Any:
+        return self.page.get_by_role("textbox", name=name)
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Any]:
+    """Opens a page for a visitor; complaints of its scripts fail the test."""
+    visitors: list[Visitor] = []
+
+    def open_page(url: str, **options: Any) -> Visitor:
+        visitors.append(Visitor(browser, url, **options))
+        return visitors[-1]
+
+    yield open_page
+    for visitor in visitors:
+        visitor.context.close()
+    assert [complaint for visitor in visitors for complaint in visitor.complaints] == []

@@ -1,0 +1,263 @@
+"""What the page does by itself, whatever the model says, in a real browser on stand-ins."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from inference.errors import Busy
+from inference.hosting import ModelStatus
+from tests.support.serving import READY, StandInHost, StandInPipeline, serve, thing
+
+ANSWER = "[data-testid=answer]"
+TASKS = {
+    "Describe": (None, True),
+    "Read text": (None, False),
+    "Answer": ("question", False),
+    "Guess the question": ("answer", False),
+    "Find": ("objects", False),
+    "Outline": ("objects", False),
+    "Free prompt": ("prompt", False),
+}
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> StandInPipeline:
+    return StandInPipeline()
+
+
+@pytest.fixture(scope="module")
+def url(pipeline: StandInPipeline) -> Iterator[str]:
+    with serve(pipeline, StandInHost(), max_upload_mb=2) as address:
+        yield address
+
+
+@pytest.fixture(autouse=True)
+def _fresh(pipeline: StandInPipeline) -> Iterator[None]:
+    yield
+    pipeline.go.set()
+    pipeline.__init__()  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_task_shows_the_inputs_that_it_needs_and_no_others(visit: Any, url: str, task: str) -> None:
+    page = visit(url).page
+    visitor_text, has_length = TASKS[task]
+    page.locator("#task").get_by_role("radio", name=task, exact=True).check()
+    for field in ("question", "answer", "objects", "prompt"):
+        expect(page.locator(f"#{field}")).to_be_visible(visible=field == visitor_text)
+    expect(page.locator("#typed-in-spanish")).to_be_visible(visible=visitor_text is not None)
+    expect(page.locator("#length")).to_be_visible(visible=has_length)
+
+
+def test_each_text_field_keeps_what_was_typed(visit: Any, url: str) -> None:
+    visitor = visit(url)
+    visitor.choose("Answer")
+    visitor.field("Question").fill("what is it?")
+    visitor.choose("Find")
+    expect(visitor.field("Things to look for")).to_have_value("")
+    visitor.choose("Answer")
+    expect(visitor.field("Question")).to_have_value("what is it?")
+
+
+def test_the_form_reaches_the_pipeline(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
+    visitor = visit(url)
+    visitor.upload(picture)
+    visitor.choose("Answer")
+    visitor.field("Question").fill("¿qué es?")
+    visitor.page.get_by_label("I type in Spanish").check()
+    visitor.page.get_by_label("In Spanish too").check()
+    visitor.field("Question").press("Enter")
+    expect(visitor.page.locator(ANSWER).first).to_have_text("two red boats")
+    (request,) = pipeline.requests
+    assert (request.task, request.text, request.input_language, request.translate) == ("answer", "¿qué es?", "es", True)
+    assert request.image.size == (100, 80)
+    assert request.max_new_tokens is None
+
+
+def test_without_a_picture_the_page_asks_for_one(visit: Any, url: str) -> None:
+    visitor = visit(url)
+    visitor.run()
+    expect(visitor.page.get_by_role("alert").filter(has_text="Add a picture first.").first).to_be_visible()
+    expect(visitor.page.locator("#run")).to_be_enabled()
+
+
+def test_a_broken_picture_is_refused_by_a_sentence(visit: Any, url: str, tmp_path: Path) -> None:
+    path = tmp_path / "broken.png"
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 100)
+    visitor = visit(url)
+    visitor.page.locator("#picture input[type=file]").set_input_files(path)
+    expect(visitor.page.locator("#picture").get_by_label("Clear")).to_be_visible()
+    visitor.run()
+    expect(visitor.page.locator("#notes")).to_contain_text("The picture")
+
+
+@pytest.mark.parametrize(
+    ("failure", "sentence"),
+    [
+        pytest.param(
+            Busy("Too many wait. <b>Try</b> again."), "wait. <b>Try</b> again.", id="plain error"
+        ),
+        pytest.param(RuntimeError("secret"), "Something went wrong on our side.", id="bug"),
+    ],
+)
+def test_an_error_leaves_what_was_written_and_says_what_happened(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, failure: Exception, sentence: str
+) -> None:
+    pipeline.failure = failure
+    visitor = visit(url)
+    visitor.upload(picture)
+    visitor.run()
+    expect(visitor.page.locator("#notes")).to_contain_text(sentence)
+    expect(visitor.page.locator("#answer-panel")).to_contain_text("two")
+    expect(visitor.page.locator("body")).not_to_contain_text("secret")
+    expect(visitor.page.locator("#run")).to_be_enabled()
+    expect(visitor.page.locator("#stop")).not_to_be_visible()
+
+
+@pytest.mark.parametrize("how", ["click", "Escape"])
+def test_stop_keeps_what_was_written_and_frees_the_model(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, how: str
+) -> None:
+    pipeline.held = True
+    visitor = visit(url)
+    visitor.upload(picture)
+    visitor.run()
+    expect(visitor.page.locator("[data-testid=writing]")).to_have_text("two")
+    expect(visitor.page.locator("#run")).to_be_disabled()
+    if how == "click":
+        visitor.page.get_by_role("button", name="Stop").click()
+    else:
+        visitor.page.keyboard.press("Escape")
+    expect(visitor.page.locator("#status")).to_contain_text("Stopped.")
+    expect(visitor.page.locator("#notes")).to_contain_text("You stopped this.")
+    expect(visitor.page.locator("[data-testid=writing]")).to_have_text("two")
+    expect(visitor.page.locator("#run")).to_be_enabled()
+    assert pipeline.cancelled.wait(10)
+
+
+def test_control_and_enter_run(visit: Any, url: str, picture: Path) -> None:
+    visitor = visit(url)
+    visitor.upload(picture)
+    visitor.page.keyboard.press("Control+Enter")
+    expect(visitor.page.locator(ANSWER)).to_have_text("two red boats")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "<loc0001><b>bold</b>",
+        "**bold** _it_ # head",
+        "<script>document.title='x'</script>",
+        "${1+1}{{this}}`",
+        "a&lt;b",
+    ],
+)
+def test_what_a_model_writes_is_shown_as_it_is(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, words: str
+) -> None:
+    pipeline.words = words
+    visitor = visit(url)
+    visitor.upload(picture)
+    visitor.run()
+    expect(visitor.page.locator(ANSWER)).to_have_text(words)
+    assert visitor.page.title() == "PaliGemma 2"
+
+
+def test_the_threshold_hides_the_same_things_everywhere_but_in_the_json(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path
+) -> None:
+    pipeline.things = (thing("boat", (10, 10, 40, 40), 0.9), thing("cup", (50, 20, 90, 70), 0.3))
+    visitor = visit(url)
+    page = visitor.page
+    visitor.upload(picture)
+    visitor.choose("Find")
+    visitor.field("Things to look for").fill("boat ; cup")
+    visitor.run()
+    rows = page.locator("[data-testid=things] tbody tr")
+    expect(rows).to_have_count(2)
+    before = page.locator("#drawn img").get_attribute("src")
+    page.locator("#threshold").get_by_role("spinbutton").fill("50")
+    page.locator("#threshold").get_by_role("spinbutton").press("Tab")
+    expect(rows).to_have_count(1)
+    expect(page.locator("[data-testid=legend]")).to_have_text("boat")
+    expect(page.locator("#found")).to_contain_text("1 more is less sure than 50% and hidden.")
+    expect(page.locator("#drawn img")).not_to_have_attribute("src", before or "")
+    page.get_by_role("button", name=re.compile("Raw output and JSON")).click()
+    expect(page.locator("#json")).to_contain_text("cup")
+    assert len(pipeline.requests) == 1
+
+
+def test_problems_are_shown_as_notes(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
+    pipeline.problems = ("One object was <cut> off.",)
+    visitor = visit(url)
+    visitor.upload(picture)
+    visitor.run()
+    expect(visitor.page.locator("#notes")).to_have_text("One object was <cut> off.")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_narrow_screen_needs_no_scrolling_sideways(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, scheme: str
+) -> None:
+    pipeline.things = (thing("a thing with quite a long name for its size", (10, 10, 40, 40), 0.9),)
+    visitor = visit(url, viewport={"width": 390, "height": 800}, color_scheme=scheme)
+    visitor.upload(picture)
+    visitor.choose("Outline")
+    visitor.field("Things to look for").fill("boat")
+    visitor.run()
+    expect(visitor.page.locator("[data-testid=things]")).to_be_visible()
+    assert visitor.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_dark_mode_follows_the_browser(visit: Any, url: str) -> None:
+    brightness = "Number(getComputedStyle(document.querySelector('#form')).backgroundColor.match(/\\d+/)[0])"
+    assert visit(url, color_scheme="dark").page.evaluate(brightness) < 64
+    assert visit(url, color_scheme="light").page.evaluate(brightness) > 192
+
+
+def test_a_spanish_browser_gets_a_spanish_page(visit: Any, url: str, picture: Path) -> None:
+    visitor = visit(url, locale="es-ES")
+    page = visitor.page
+    expect(page.locator("#head")).to_contain_text("Pregunta a una imagen")
+    expect(page.get_by_role("radio", name="Describir")).to_be_checked()
+    page.get_by_role("button", name="Ejecutar").click()
+    expect(page.locator("#notes")).to_contain_text("Primero añade una imagen.")
+
+
+def test_the_page_is_up_while_a_model_loads_and_notices_when_it_is_ready(visit: Any) -> None:
+    loading = ModelStatus("big", "loading", progress=0.4, detail="Loading the weights of big")
+    host = StandInHost((loading,))
+    with serve(StandInPipeline(), host) as url:
+        page = visit(url).page
+        expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "40")
+        host.states = (replace(loading, progress=0.8),)
+        expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "80")
+        host.states = (READY,)
+        expect(page.locator("#banner")).to_be_hidden()
+
+
+def test_a_model_that_cannot_load_leaves_the_page_up_with_the_reason(visit: Any) -> None:
+    host = StandInHost((ModelStatus("big", "failed", detail="Accept the licence on <the hub>."),))
+    with serve(StandInPipeline(), host) as url:
+        page = visit(url).page
+        expect(page.locator("#banner").get_by_role("alert")).to_contain_text("Accept the licence on <the hub>.")
+
+
+def test_several_models_give_a_choice(visit: Any, picture: Path) -> None:
+    pipeline, host = StandInPipeline(), StandInHost((READY, replace(READY, name="other")))
+    with serve(pipeline, host) as url:
+        visitor = visit(url)
+        visitor.upload(picture)
+        visitor.page.get_by_role("radio", name="other").check()
+        visitor.run()
+        expect(visitor.page.locator(ANSWER)).to_be_visible()
+    assert pipeline.requests[0].model == "other"
+
+
+def test_one_model_gives_none(visit: Any, url: str) -> None:
+    expect(visit(url).page.locator("#model")).not_to_be_visible()
