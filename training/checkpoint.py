@@ -55,6 +55,8 @@ def publish(
     copied.save_pretrained(partial)
     tokens.processor(found.tokenizer, side=small.SIDE, image_tokens=small.IMAGE_TOKENS).save_pretrained(partial)
     shutil.copyfile(codec, partial / CODEC_FILE)
+    for file in partial.iterdir():
+        file.chmod(0o644)
     old = out.with_name(out.name + ".old")
     shutil.rmtree(old, ignore_errors=True)
     if out.exists():

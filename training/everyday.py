@@ -111,7 +111,7 @@ _FEMININE = {
 NOUNS: tuple[Kind, ...] = (*_nouns(_MASCULINE, "m"), *_nouns(_FEMININE, "f"))
 
 ENGLISH_SYNONYMS: tuple[Kind, ...] = (
-    *_nouns({"ship": "barco", "automobile": "coche", "airplane": "avión", "couch": "sofá", "fridge": "frigorífico"}, "m"),
+    *_nouns({"ship": "barco", "automobile": "coche", "airplane": "avión", "couch": "sofá"}, "m"),
     *_nouns({"mug": "taza", "bike": "bicicleta", "motorbike": "motocicleta"}, "f"),
 )
 """Other English words for a Spanish one that is taken."""

@@ -91,7 +91,7 @@ def test_a_broken_picture_is_refused_by_a_sentence(visit: Any, url: str, tmp_pat
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 100)
     visitor = visit(url)
     visitor.page.locator("#picture input[type=file]").set_input_files(path)
-    expect(visitor.page.locator("#picture").get_by_label("Clear")).to_be_visible()
+    expect(visitor.page.locator("#picture").get_by_role("button", name="Remove Image")).to_be_visible()
     visitor.run()
     expect(visitor.page.locator("#notes")).to_contain_text("The picture")
 
