@@ -1,0 +1,1 @@
+"""What makes the embedded checkpoint: the drawn world, its language, the trainers and the evaluation."""

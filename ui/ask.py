@@ -18,6 +18,7 @@ from ui.faults import new_request_id, sentence, toast
 from ui.inputs import Inputs
 from ui.markup import Words
 from ui.results import Kept, Shown, Update
+from ui.turns import Turns
 
 PACE = 0.05
 """Seconds between two looks at an answer that is being written: a browser cannot draw more often than it helps."""
@@ -33,6 +34,7 @@ class AskTab:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._examples = examples.read_examples()
+        self._turns = Turns()
 
     def build(self) -> Inputs:
         """Puts the tab on the page and wires it.
@@ -68,7 +70,7 @@ class AskTab:
         for card, example in zip(cards, self._examples, strict=True):
             filled = card.click(partial(self.fill, example), outputs=list(vars(fields).values()), **PRIVATE)
             started.append(filled.then(**answering))
-        buttons.stop.click(self.stop, outputs=shown, cancels=started, **PRIVATE)
+        buttons.stop.click(self.stop, outputs=[self._results.status], **PRIVATE)
         for event in started:
             event.then(lambda: buttons.update(busy=False), outputs=list(vars(buttons).values()), **PRIVATE)
         needed = [getattr(fields, name) for name in inputs.needed_by(TASKS[inputs.FIRST_TASK])]
@@ -126,23 +128,31 @@ class AskTab:
                 request_id=request_id,
                 no_picture=context.texts.now("error.no_picture", words.language),
             )
-            with closing(context.pipeline.stream(request)) as stream:  # type: ignore[type-var]
+            with (
+                self._turns.take(visitor.session_hash or "") as told_to_stop,
+                closing(context.pipeline.stream(request)) as stream,  # type: ignore[type-var]
+            ):
                 for item in paced(stream):
-                    if isinstance(item, Progress):
+                    if isinstance(item, Result):
+                        kept = Kept(values["image"], item.to_json(), self._device(item.model))
+                        shown = self._results.result(item, image=request.image, kept=kept, look=look, words=words)
+                        yield shown | self._buttons.update(busy=False)
+                    elif told_to_stop.is_set():
+                        yield self._results.stopped(words) | self._buttons.update(busy=False)
+                        return
+                    else:
                         yield self._results.progress(item, words)
-                        continue
-                    kept = Kept(values["image"], item.to_json(), self._device(item.model))
-                    shown = self._results.result(item, image=request.image, kept=kept, look=look, words=words)
-                    yield shown | self._buttons.update(busy=False)
         except Exception as error:
             message = sentence(error, request_id=request_id, texts=context.texts, language=words.language)
             yield self._results.failed(message) | self._buttons.update(busy=False)
             raise toast(message) from None
 
     def stop(self, visitor: gr.Request) -> Update:
-        """Says that the request was stopped; gradio cancels it."""
-        words = Words(self._context.texts, self._context.texts.language_of(visitor))
-        return self._results.stopped(words) | self._buttons.update(busy=False)
+        """Tells the answer to stop, which it does at its next token."""
+        texts = self._context.texts
+        if not self._turns.stop(visitor.session_hash or ""):
+            return {}
+        return self._results.stopping(Words(texts, texts.language_of(visitor)))
 
     def redraw(self, visitor: gr.Request, *, threshold: float, opacity: float, kept: Kept | None) -> Update:
         """Draws the last answer in another look, without asking the model."""

@@ -104,6 +104,10 @@ class Results:
         """A request that ended with an error; what was written until then stays."""
         return {self.status: "", self.notes: markup.notes([message], tone="error")}
 
+    def stopping(self, words: Words) -> Update:
+        """A request that was told to stop and has not done so yet."""
+        return {self.status: markup.status([words.texts.now("status.stopping", words.language)], live=True)}
+
     def stopped(self, words: Words) -> Update:
         """A request that the person stopped; what was written until then stays."""
         line = words.texts.now("status.stopped", words.language)

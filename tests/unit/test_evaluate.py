@@ -1,11 +1,13 @@
 """The evaluation's judgement: what counts as right, and what an unusable checkpoint gets."""
 
+import json
 import random
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from inference.checkpoints import CHECKPOINTS
 from inference.types import Detection, Result
 from tests.unit.test_grammar import scene, thing
 from training.evaluate import (
@@ -140,6 +142,21 @@ def test_a_folder_that_is_no_checkpoint_is_refused_in_a_sentence(
     assert written.out == ""
     assert "Traceback" not in written.err
     assert written.err.strip().endswith(".")
+
+
+@pytest.mark.slow
+def test_the_carried_checkpoint_is_evaluated_and_one_line_of_json_comes_last(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if not CHECKPOINTS["demo"].folder or not CHECKPOINTS["demo"].folder.is_dir():
+        pytest.skip("the embedded checkpoint is not there yet")
+    assert main(["--scenes", "2", "--seed", "11"]) == 0
+    told, last = capsys.readouterr().out.rsplit("\n", 2)[:2]
+    summary = json.loads(last)
+    assert list(summary) == [*METRICS, "scenes", "seed", "model", "seconds"]
+    assert (summary["scenes"], summary["seed"]) == (2, 11)
+    assert all(summary[metric] is None or 0 <= summary[metric] <= 1 for metric in METRICS)
+    assert "caption_accuracy" in told
 
 
 @pytest.mark.parametrize("arguments", [["--scenes", "0"], ["--scenes", "many"], ["--seeds", "1"]])
