@@ -99,9 +99,7 @@ def test_a_broken_picture_is_refused_by_a_sentence(visit: Any, url: str, tmp_pat
 @pytest.mark.parametrize(
     ("failure", "sentence"),
     [
-        pytest.param(
-            Busy("Too many wait. <b>Try</b> again."), "wait. <b>Try</b> again.", id="plain error"
-        ),
+        pytest.param(Busy("Too many wait. <b>Try</b> again."), "wait. <b>Try</b> again.", id="plain error"),
         pytest.param(RuntimeError("secret"), "Something went wrong on our side.", id="bug"),
     ],
 )
