@@ -263,7 +263,7 @@ def random_weights(
         constant = 1.0 if name.startswith("vision_tower.") and name.endswith("weight") else 0.0
     width = math.sqrt(3 / math.prod(shape[1:])) if len(shape) > 1 else 0.0  # uniform, variance 1 / inputs
     if "embed_tokens" in name:
-        width /= 8  # tied to the output, larger ones make a token repeat itself for ever, and equal tokens prove nothing
+        width /= 8  # tied to the output, larger ones make a token repeat itself, and comparing tokens proves nothing
     for start in range(0, count, CHUNK):
         values = torch.empty(min(CHUNK, count - start), dtype=torch.float32)
         if constant is None:
