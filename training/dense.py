@@ -187,10 +187,14 @@ def place_table(heads: Heads, features: torch.Tensor) -> torch.Tensor:
     return features @ heads.places
 
 
-def spread(bins: torch.Tensor, width: float) -> torch.Tensor:
-    """Targets over the loc bins: a bell of `width` bins around each fractional bin; (..., BINS), summing to one."""
+def spread(bins: torch.Tensor, width: float, *, step: int = 1) -> torch.Tensor:
+    """Targets over the loc bins: a bell of `width` bins around each fractional bin; (..., BINS), summing to one.
+
+    Only every `step`-th bin gets a part of it.
+    """
     axis = torch.arange(BINS, device=bins.device, dtype=torch.float32)
-    return functional.softmax(-0.5 * ((axis - bins[..., None]) / width) ** 2, dim=-1)
+    heights = -0.5 * ((axis - bins[..., None]) / width) ** 2
+    return functional.softmax(heights.masked_fill(axis % step != 0, -torch.inf), dim=-1)
 
 
 def losses(

@@ -23,7 +23,7 @@ from transformers import PaliGemmaForConditionalGeneration
 
 from training import dense
 from training import model as small
-from training.examples import Examples, Mix, Row
+from training.examples import STEP, Examples, Mix, Row
 from training.grammar import WORDS
 from training.lexicon import COLOURS, KINDS
 from training.mixed import Lanes, Mixed
@@ -41,20 +41,26 @@ _DENSE = 0.1
 
 
 class Vocabulary(nn.Module):
-    """The embedding table in parts: words learn freely, places share waves, mask codes start from their heads."""
+    """The embedding table in parts: words learn freely, places share waves, mask codes start from their heads.
+
+    The places that boxes are told on share one direction more, by which they stand out from those between them.
+    """
 
     def __init__(self, inventory: Inventory) -> None:
         super().__init__()
         width = small.WIDTH
         self.words = nn.Parameter(torch.randn(inventory.first_location, width) * width**-0.5)
         self.places = nn.Parameter(torch.randn(2 * dense.WAVES + 1, width) * (2 * dense.WAVES + 1) ** -0.5 * 0.7)
+        self.told = nn.Parameter(torch.zeros(1, width))
         self.codes = nn.Parameter(torch.randn(inventory.image - inventory.first_code, width) * width**-0.5)
         self.image = nn.Parameter(torch.zeros(1, width))
         self.features = nn.Buffer(small.place_features(dense.BINS, dense.WAVES), persistent=False)
+        self.is_told = nn.Buffer((torch.arange(dense.BINS) % STEP == 0).float().unsqueeze(1), persistent=False)
 
     def table(self) -> torch.Tensor:
         """(vocabulary, width)."""
-        return torch.cat([self.words, self.features @ self.places, self.codes, self.image])
+        places = self.features @ self.places + self.is_told @ self.told
+        return torch.cat([self.words, places, self.codes, self.image])
 
     @torch.no_grad()
     def start_from(self, heads: dense.Heads, inventory: Inventory) -> None:
@@ -81,7 +87,9 @@ class Vocabulary(nn.Module):
         """Takes a published table apart again; places are fitted by least squares."""
         self.words.copy_(table[: inventory.first_location])
         places = table[inventory.first_location : inventory.first_code]
-        self.places.copy_(torch.linalg.lstsq(self.features, places).solution)
+        fitted = torch.linalg.lstsq(torch.cat([self.features, self.is_told], dim=1), places).solution
+        self.places.copy_(fitted[:-1])
+        self.told.copy_(fitted[-1:])
         self.codes.copy_(table[inventory.first_code : inventory.image])
 
 
@@ -202,7 +210,7 @@ def step_loss(
     place_px = 0.0
     if is_place.any():
         places = log[is_place][:, first:last]
-        bell = dense.spread(bucket.places[is_place], width)
+        bell = dense.spread(bucket.places[is_place], width, step=STEP)
         loss = loss - ((bell * places).sum(-1) * weight[is_place]).sum()
         off = (places.detach().argmax(-1) - bucket.places[is_place]).abs() / (dense.BINS - 1) * small.SIDE
         place_px = float(off.sum())
@@ -360,7 +368,7 @@ def train(
     )
     voice = Optimiser(
         matrices=reading,
-        others=[p for p in language if id(p) not in chosen] + [vocabulary.words, vocabulary.codes],
+        others=[p for p in language if id(p) not in chosen] + [vocabulary.words, vocabulary.codes, vocabulary.told],
         rates=Rates(matrices=2e-3 * rate, others=1.5e-3 * rate),
     )
     waves = Optimiser(matrices=[], others=[vocabulary.places], rates=Rates(matrices=0, others=3e-4 * rate))
@@ -418,7 +426,7 @@ def train(
         if share >= 1:
             break
         bar.n = int(1000 * share)
-        # A wide bell teaches the way there, but spreads the certainty so thin that "nothing" wins when decoding.
+        # A wide bell teaches the way there, a narrow one the place itself.
         width = 2 + 8 * max(0.0, 1 - here() / 0.3)
         whole = vocabulary.table()
         shares = _shares(batch, side_by_side.count)
