@@ -24,6 +24,11 @@ document.addEventListener("click", (event) => {
   }
 });
 
+document.addEventListener("click", (event) => {
+  // The answer stops at its next token, and says so then.
+  if (event.target.closest("#stop")) document.querySelector("#status .status")?.classList.add("stopping");
+});
+
 document.addEventListener("click", async (event) => {
   const copy = event.target.closest("button.copy");
   if (!copy) return;

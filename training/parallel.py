@@ -57,6 +57,7 @@ from training.phrases import (
     ask_writing,
     capitalise,
     described,
+    how_many,
     joined,
     located,
     of,
@@ -136,7 +137,7 @@ class _Writer:
         self._rules = (
             (self._label, 10),
             (self._caption, 16),
-            (self._description, 12),
+            (self._description, 18),
             (self._question, 26),
             (self._answer, 6),
             (self._statement, 14),
@@ -283,12 +284,19 @@ class _Writer:
         return related(first.indefinite(), self._relation(first.kind, second.kind), others), False
 
     def _description(self) -> tuple[Phrase, bool]:
-        if self._rng.random() < 0.6:
+        shape = self._rng.random()
+        if shape < 0.15:
             things = [(self._thing(colour_share=0.9), self._place()) for _ in range(self._count(5))]
             return described(things, self._written() if self._rng.random() < 0.4 else None), False
-        if self._rng.random() < 0.3:
+        if shape < 0.25:
             return says(self._written()).sentence(), False
-        return located(self._thing(colour_share=0.9), self._place()).sentence(), False
+        if shape < 0.3:
+            return how_many(self._count(5)).sentence(), False
+        # Whoever translates a description does so sentence by sentence: these are its long ones.
+        clauses = [located(self._thing(colour_share=0.9), self._place())]
+        for _ in range(self._count(3) - 1):
+            clauses.append(placed(self._thing(colour_share=0.9).indefinite(), self._place()))
+        return joined(clauses).sentence(), False
 
     def _question(self) -> tuple[Phrase, bool]:
         return self._rng.choice(self._wordings(self._rng.randrange(11))), True

@@ -17,7 +17,7 @@ from inference.errors import InvalidInput
 from inference.images import open_picture
 from inference.tasks import LANGUAGES, LENGTHS
 from inference.types import Request
-from ui.components import Choice, Picture
+from ui.components import Choice, Drawing, Picture
 from ui.context import QUEUE, Context
 from ui.faults import new_request_id, plain_errors
 
@@ -201,7 +201,7 @@ def build(context: Context) -> None:
             gr.Button(function.__name__).click(
                 function,
                 [inputs[name]() for name in names],
-                [gr.JSON(label="result"), gr.Image(format="png", label="drawn")],
+                [gr.JSON(label="result"), Drawing(label="drawn")],
                 api_name=function.__name__,
                 **QUEUE,
             )

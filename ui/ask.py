@@ -70,9 +70,9 @@ class AskTab:
         for card, example in zip(cards, self._examples, strict=True):
             filled = card.click(partial(self.fill, example), outputs=list(vars(fields).values()), **PRIVATE)
             started.append(filled.then(**answering))
-        buttons.stop.click(self.stop, outputs=[self._results.status], **PRIVATE)
-        for event in started:
-            event.then(lambda: buttons.update(busy=False), outputs=list(vars(buttons).values()), **PRIVATE)
+        for event in started:  # what fails outside the handler must not leave the buttons as they were meanwhile
+            event.failure(lambda: buttons.update(busy=False), outputs=list(vars(buttons).values()), **PRIVATE)
+        buttons.stop.click(self.stop, **PRIVATE)
         needed = [getattr(fields, name) for name in inputs.needed_by(TASKS[inputs.FIRST_TASK])]
         fields.task.change(self.choose, fields.task, [self._hint, *needed], **PRIVATE)
         gr.on(
@@ -147,12 +147,9 @@ class AskTab:
             yield self._results.failed(message) | self._buttons.update(busy=False)
             raise toast(message) from None
 
-    def stop(self, visitor: gr.Request) -> Update:
-        """Tells the answer to stop, which it does at its next token."""
-        texts = self._context.texts
-        if not self._turns.stop(visitor.session_hash or ""):
-            return {}
-        return self._results.stopping(Words(texts, texts.language_of(visitor)))
+    def stop(self, visitor: gr.Request) -> None:
+        """Tells the answer to stop, which it does at its next token; it then says so itself."""
+        self._turns.stop(visitor.session_hash or "")
 
     def redraw(self, visitor: gr.Request, *, threshold: float, opacity: float, kept: Kept | None) -> Update:
         """Draws the last answer in another look, without asking the model."""

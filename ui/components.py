@@ -6,14 +6,20 @@ The components stand last: gradio writes a stub file beside the module of a subc
 """
 
 from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.data_classes import ImageData
+from gradio.processing_utils import save_bytes_to_cache
 from gradio_client.utils import is_http_url_like
+from PIL import Image
 
 from ui.texts import DEFAULT, Texts
+
+LARGE = 4_000_000
+"""Pixels beyond which packing a PNG takes seconds."""
 
 
 def html(value: str, elem_id: str | None = None) -> gr.HTML:
@@ -61,6 +67,25 @@ class Picture(gr.Image):
     def preprocess(self, payload: Any) -> str | None:
         """The path of the file, or None."""
         return None if payload is None else payload.path
+
+
+class Drawing(gr.Image):
+    """An image output that loses nothing where it can, and does not let anyone wait for the packing of a large one."""
+
+    is_template = True
+
+    def postprocess(self, value: Image.Image | None) -> Any:
+        """The picture as a file for the browser: PNG, or nearly lossless JPEG beyond `LARGE` pixels."""
+        if value is None:
+            return None
+        packed = BytesIO()
+        large = value.width * value.height > LARGE
+        if large:
+            value.save(packed, "JPEG", quality=92, subsampling=0)
+        else:
+            value.save(packed, "PNG", compress_level=3)
+        name = "drawn.jpg" if large else "drawn.png"
+        return super().postprocess(save_bytes_to_cache(packed.getvalue(), name, cache_dir=self.GRADIO_CACHE))
 
 
 class Choice(gr.Radio):

@@ -16,6 +16,7 @@ from inference.images import Limits, open_picture
 from inference.pipeline import Progress
 from inference.types import Detection, Result
 from ui import components, markup
+from ui.components import Drawing
 from ui.markup import Words
 from ui.texts import Texts
 
@@ -92,9 +93,11 @@ class Results:
         match progress.stage:
             case "queued":
                 key = "status.queued" if progress.ahead else "status.queued_next"
-                line = words.texts.now(key, words.language, ahead=progress.ahead)
+            case "writing":
+                key = "status.writing_one" if progress.tokens == 1 else "status.writing"
             case stage:
-                line = words.texts.now(f"status.{stage}", words.language, tokens=progress.tokens)
+                key = f"status.{stage}"
+        line = words.texts.now(key, words.language, ahead=progress.ahead, tokens=progress.tokens)
         update: Update = {self.status: markup.status([line], live=True)}
         if progress.raw:
             update[self.answer] = markup.writing(progress.raw, words=words)
@@ -103,10 +106,6 @@ class Results:
     def failed(self, message: str) -> Update:
         """A request that ended with an error; what was written until then stays."""
         return {self.status: "", self.notes: markup.notes([message], tone="error")}
-
-    def stopping(self, words: Words) -> Update:
-        """A request that was told to stop and has not done so yet."""
-        return {self.status: markup.status([words.texts.now("status.stopping", words.language)], live=True)}
 
     def stopped(self, words: Words) -> Update:
         """A request that the person stopped; what was written until then stays."""
@@ -189,10 +188,9 @@ def build(texts: Texts) -> tuple[Results, Look]:
     answer = components.html(f'<p class="empty">{later("result.empty")}</p>', elem_id="answer-panel")
     with gr.Column(visible=False, elem_id="drawing") as drawing:
         found = components.html("", elem_id="found")
-        picture = gr.Image(
+        picture = Drawing(
             label=later("result.picture"),
             show_label=False,
-            format="png",
             interactive=False,
             buttons=["download", "fullscreen"],
             elem_id="drawn",

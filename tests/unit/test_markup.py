@@ -1,0 +1,61 @@
+"""What becomes HTML: everything from outside is escaped, and numbers read well."""
+
+import pytest
+
+from inference.types import Detection
+from ui import markup
+from ui.markup import Words
+from ui.texts import Texts
+
+HOSTILE = ["<script>alert(1)</script>", "<loc0001>", "<img src=x onerror=alert(1)>", "\" onclick='x'", "&lt;b&gt;"]
+WORDS = Words(Texts.read(), "en")
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize(
+    "made",
+    [
+        pytest.param(lambda text: markup.answer(text, translation=text, words=WORDS), id="answer"),
+        pytest.param(lambda text: markup.writing(text, words=WORDS), id="writing"),
+        pytest.param(lambda text: markup.legend([(text, "#ff0000", 2)]), id="legend"),
+        pytest.param(lambda text: markup.notes([text]), id="notes"),
+        pytest.param(lambda text: markup.status([text]), id="status"),
+        pytest.param(lambda text: markup.banner(text, text=text, more=(text, text, text)), id="banner"),
+        pytest.param(
+            lambda text: markup.table(
+                [Detection(text, (0, 0, 1, 1), 0.5, translated_label=text)], colours={text: "#ff0000"}, words=WORDS
+            ),
+            id="table",
+        ),
+    ],
+)
+def test_what_comes_from_outside_is_escaped(made, text: str) -> None:
+    assert text not in made(text)
+
+
+def test_an_empty_answer_says_so() -> None:
+    assert WORDS("result.nothing") in markup.answer(" \n", translation=None, words=WORDS)
+
+
+@pytest.mark.parametrize(
+    ("scores", "threshold", "hidden", "sentence"),
+    [
+        ((), 0.0, 0, "Nothing found."),
+        ((0.9,), 0.0, 0, "Found 1 thing."),
+        ((0.9, 0.8), 0.0, 0, "Found 2 things."),
+        ((0.9, 0.2), 0.5, 1, "Found 1 thing. 1 more is less sure than 50% and hidden."),
+        ((0.9, 0.2, 0.1), 0.5, 2, "Found 1 thing. 2 more are less sure than 50% and hidden."),
+        ((0.1,), 0.5, 1, "Found 0 things. 1 more is less sure than 50% and hidden."),
+    ],
+)
+def test_the_summary_counts_what_is_shown_and_hidden(
+    scores: tuple[float, ...], threshold: float, hidden: int, sentence: str
+) -> None:
+    detections = [Detection("cat", (0, 0, 1, 1), score) for score in scores]
+    assert sentence in markup.summary(detections, hidden=hidden, threshold=threshold, words=WORDS)
+
+
+def test_a_table_without_translations_has_no_column_for_them() -> None:
+    table = markup.table([Detection("cat", (0, 0, 1, 1), None)], colours={"cat": "#ff0000"}, words=WORDS)
+    assert "Etiqueta" not in table
+    assert "–" in table  # there is no score
