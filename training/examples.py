@@ -133,7 +133,7 @@ class Examples:
 
     def _choose(self, texts: list[grammar.Example], count: int, rng: random.Random) -> list[grammar.Example]:
         reading = [e for e in texts if e.prompt == "ocr" and e.target]
-        chosen = reading if rng.random() < 0.6 else []
+        chosen = reading if rng.random() < 0.9 else []
         rest = [e for e in texts if e not in chosen]
         return [*chosen, *rng.sample(rest, min(len(rest), count - len(chosen)))]
 

@@ -273,10 +273,13 @@ def _prepare(
     os.nice(2)
     rng, chance = np.random.default_rng(seed), random.Random(seed)
     counts = np.diff(examples.pool.first)
+    # Letters are the hardest to see, so that pictures with writing come twice as often as they are drawn.
+    often = np.where(examples.pool.texts == "", 1.0, 2.0)
     while not stop.is_set():
         now = share.value
         allowed = np.flatnonzero(counts <= most_things(now))
-        picked = np.sort(rng.choice(allowed, pictures, replace=False))
+        chances = often[allowed] / often[allowed].sum()
+        picked = np.sort(rng.choice(allowed, pictures, replace=False, p=chances))
         flipped = (rng.random(pictures) < 0.5) & (examples.pool.texts[picked] == "")
         rows: list[Row] = []
         for number, (index, flip) in enumerate(zip(picked, flipped, strict=True)):
