@@ -122,7 +122,7 @@ class Examples:
             rows.append(self.objects("detect", ask_for(found, absent, rng, most_objects=5), found, picture))
         if self.codes is not None:
             for _ in range(mix.segment):
-                rows.append(self.objects("segment", ask_for(found, absent, rng, most_objects=2), found, picture))
+                rows.append(self.objects("segment", ask_for(found, absent, rng, most_objects=5), found, picture))
         if mix.text:
             texts = grammar.text_examples(scene, rng)
             # Reading a picture without writing is easily learnt; asking it each time would teach little.
