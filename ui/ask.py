@@ -56,7 +56,7 @@ class AskTab:
 
     def _wire(self, cards: list[gr.Button]) -> None:
         fields, buttons, look = self._inputs, self._buttons, self._look
-        shown = list(vars(self._results).values()) + list(vars(buttons).values())
+        shown = [*vars(self._results).values(), *vars(buttons).values(), look.opacity]
         answering: dict[str, Any] = {
             "fn": self.respond,
             "inputs_kwargs": vars(fields) | vars(look),
@@ -136,7 +136,7 @@ class AskTab:
                     if isinstance(item, Result):
                         kept = Kept(values["image"], item.to_json(), self._device(item.model))
                         shown = self._results.result(item, image=request.image, kept=kept, look=look, words=words)
-                        yield shown | self._buttons.update(busy=False)
+                        yield shown | self._look.fitting(item) | self._buttons.update(busy=False)
                     elif told_to_stop.is_set():
                         yield self._results.stopped(words) | self._buttons.update(busy=False)
                         return

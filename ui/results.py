@@ -61,6 +61,11 @@ class Look:
     threshold: gr.Slider
     opacity: gr.Slider
 
+    def fitting(self, result: Result) -> Update:
+        """Only what changes anything about this answer."""
+        has_masks = any(detection.mask is not None for detection in result.detections)
+        return {self.opacity: gr.update(visible=has_masks)}
+
 
 @dataclass(frozen=True)
 class Results:
