@@ -46,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             logger.info("and, for everyone who knows the address, at %s", public)
         told_to_stop.wait()
         logger.info("Stopping.")
-    except OSError as error:  # the port is taken
-        logger.error("The page cannot be served: %s", error)
+    except OSError:
+        logger.error("%s cannot serve port %d; choose another by --port.", settings.host, settings.port)
         return 1
     finally:
         app.close(verbose=False)
