@@ -116,11 +116,7 @@ class AskTab:
         context, request_id = self._context, new_request_id()
         words = Words(context.texts, context.texts.language_of(visitor))
         look = Shown.from_percent(threshold=values.pop("threshold"), opacity=values.pop("opacity"))
-        yield (
-            self._results.waiting()
-            | self._results.progress(Progress("looking"), words)
-            | self._buttons.update(busy=True)
-        )
+        yield self._results.waiting(words) | self._buttons.update(busy=True)
         try:
             request = inputs.to_request(
                 **values,

@@ -83,9 +83,9 @@ class Results:
     json: gr.JSON
     kept: gr.State
 
-    def waiting(self) -> Update:
+    def waiting(self, words: Words) -> Update:
         """Everything of an earlier answer out of sight."""
-        return {
+        return self.progress(Progress("looking"), words) | {
             self.notes: "",
             self.answer: "",
             self.drawing: gr.update(visible=False),
