@@ -34,19 +34,19 @@ def builder(inventory: Inventory) -> examples.Examples:
         pytest.param(
             "detect",
             ["star"],
-            "<loc0010><loc0020><loc0300><loc0310> star ; <loc0100><loc0700><loc0300><loc0900> star<eos>",
+            "<loc0011><loc0022><loc0297><loc0308> star ; <loc0099><loc0704><loc0297><loc0902> star<eos>",
             id="several, left to right",
         ),
-        pytest.param("detect", ["blue star"], "<loc0100><loc0700><loc0300><loc0900> blue star<eos>", id="with colour"),
+        pytest.param("detect", ["blue star"], "<loc0099><loc0704><loc0297><loc0902> blue star<eos>", id="with colour"),
         pytest.param(
             "detect",
             ["house", "red star"],
-            "<loc0500><loc0400><loc0700><loc0601> house ; <loc0010><loc0020><loc0300><loc0310> red star<eos>",
+            "<loc0495><loc0396><loc0704><loc0605> house ; <loc0011><loc0022><loc0297><loc0308> red star<eos>",
             id="in the order asked",
         ),
         pytest.param("detect", ["key"], "<eos>", id="absent"),
         pytest.param(
-            "segment", ["house"], "<loc0500><loc0400><loc0700><loc0601>" + "<seg002>" * 16 + " house<eos>", id="mask"
+            "segment", ["house"], "<loc0495><loc0396><loc0704><loc0605>" + "<seg002>" * 16 + " house<eos>", id="mask"
         ),
     ],
 )
