@@ -321,6 +321,15 @@ def test_several_pictures_are_asked_about_together_and_printed_in_order(folder, 
     assert re.findall(r"(\w)\.png\t", printed) == ["a", "b", "c"]
 
 
+@pytest.fixture
+def interruptible():
+    """Python's own handling of an interrupt, which a shell switches off for what it starts in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_interrupted_it_stops_and_later_goes_on(folder, tmp_path, capsys):
     out = tmp_path / "out"
 
