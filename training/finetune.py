@@ -275,7 +275,12 @@ def _prepare(
     counts = np.diff(examples.pool.first)
     # Letters are the hardest to see, so that pictures with writing come twice as often as they are drawn.
     often = np.where(examples.pool.texts == "", 1.0, 2.0)
-    while not stop.is_set():
+    trainer = os.getppid()  # it may be killed without a chance to say stop
+
+    def wanted() -> bool:
+        return not stop.is_set() and os.getppid() == trainer
+
+    while wanted():
         now = share.value
         allowed = np.flatnonzero(counts <= most_things(now))
         chances = often[allowed] / often[allowed].sum()
@@ -284,7 +289,7 @@ def _prepare(
         rows: list[Row] = []
         for number, (index, flip) in enumerate(zip(picked, flipped, strict=True)):
             rows += examples.rows(int(index), bool(flip), number, chance, mix(now))
-        while not stop.is_set():
+        while wanted():
             try:
                 ready.put(Batch(picked, flipped, rows), timeout=1)
                 break
