@@ -145,7 +145,7 @@ class Translator:
     def _run(self, sentences: Sequence[str]) -> dict[str, str]:
         """Translates sentences that are not known yet, those of like length together."""
         chunks = {sentence: self._fit(sentence) for sentence in sentences}
-        order = sorted({chunk for parts in chunks.values() for chunk in parts}, key=len)
+        order = sorted(dict.fromkeys(chunk for parts in chunks.values() for chunk in parts), key=len)
         translations: dict[str, str] = {}
         try:
             for start in range(0, len(order), self._batch_size):
