@@ -26,7 +26,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # has no types of its own
 
 from inference import tasks
 from inference.errors import Cancelled, InvalidInput, ModelUnavailable, UserError
-from inference.settings import Quantization, Settings
+from inference.settings import Quantization, Settings, device_name
 from inference.types import Request, Result
 
 if TYPE_CHECKING:
@@ -220,7 +220,7 @@ def _parse(arguments: Sequence[str], environment: Mapping[str, str]) -> _Options
         parser.add_argument(f"--{flag}", type=read, default=value, help=f"{explanation} (default: {value})")
 
     add_setting("model", _first_name, "auto", "auto, demo, 3b, 10b, a hub id or a folder")
-    add_setting("device", _device, "auto", "auto, cpu, cuda or cuda:N")
+    add_setting("device", device_name, "auto", "auto, cpu, cuda or cuda:N")
     add_setting("dtype", _one_of("auto", "bfloat16", "float16", "float32"), "auto", "auto, bfloat16, float16, float32")
     add_setting("quantize", _one_of("none", "int8", "int4"), "none", "none, int8 or int4")
     typed = parser.parse_intermixed_args(arguments)
@@ -282,12 +282,6 @@ def _first_name(value: str) -> str:
     if not name:
         raise argparse.ArgumentTypeError("name a model: auto, demo, 3b, 10b, a hub id or a folder")
     return name
-
-
-def _device(value: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
-        raise argparse.ArgumentTypeError(f"'{value}' is not a device; it can be auto, cpu, cuda or cuda:N")
-    return value
 
 
 def _log_to_stderr(*, verbose: bool) -> None:

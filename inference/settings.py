@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NoReturn, cast
@@ -63,7 +64,7 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         help="auto, demo, 3b, 10b, a hub id or a folder; several give a choice on the page (default: auto, the largest "
         "that the GPU's memory holds, else the embedded one)",
     )  # fmt: skip
-    parser.add_argument("--device", type=_device, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
+    parser.add_argument("--device", type=device_name, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--dtype", choices=("auto", "bfloat16", "float16", "float32"), default="auto")
     parser.add_argument("--quantize", choices=("none", "int8", "int4"), default="none")
     parser.add_argument(
@@ -110,9 +111,13 @@ def _names(value: str) -> tuple[str, ...]:
     return names
 
 
-def _device(value: str) -> str:
-    kind, _, index = value.partition(":")
-    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdecimal())):
+def device_name(value: str) -> str:
+    """Reads the name of a device, for a flag of a command line.
+
+    Raises:
+        argparse.ArgumentTypeError: It is not the name of one; the message says what can be.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
         raise argparse.ArgumentTypeError(f"'{value}' is not a device; it can be auto, cpu, cuda or cuda:N")
     return value
 

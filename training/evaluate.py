@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -56,16 +56,7 @@ Metric = Literal[
     "absent_accuracy",
     "translation_accuracy",
 ]
-METRICS: tuple[Metric, ...] = (
-    "detect_f1",
-    "box_iou",
-    "mask_iou",
-    "caption_accuracy",
-    "answer_accuracy",
-    "ocr_accuracy",
-    "absent_accuracy",
-    "translation_accuracy",
-)
+METRICS: tuple[Metric, ...] = get_args(Metric)
 
 _LEAST_IOU = 0.5
 _SCENES_TOGETHER = 4
