@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from inference import tasks
-from inference.engine import MAX_NEW_TOKENS, Queued, Started, Token
+from inference.batch import MAX_NEW_TOKENS
+from inference.engine import Queued, Started, Token
 from inference.errors import InvalidInput, UserError
 from inference.hosting import HostedModel, ModelHost
 from inference.masks import add_masks

@@ -1,7 +1,7 @@
 """The tab in which a person asks one thing about one picture: all its wiring, and the handlers behind it."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any
@@ -15,7 +15,6 @@ from ui import examples, inputs, results
 from ui.context import PRIVATE, QUEUE, Context
 from ui.examples import Example
 from ui.faults import new_request_id, sentence, toast
-from ui.inputs import Inputs
 from ui.markup import Words
 from ui.results import Kept, Shown, Update
 from ui.turns import Turns
@@ -36,11 +35,11 @@ class AskTab:
         self._examples = examples.read_examples()
         self._turns = Turns()
 
-    def build(self) -> Inputs:
+    def build(self) -> Sequence[gr.Radio]:
         """Puts the tab on the page and wires it.
 
         Returns:
-            Its inputs, for what else belongs to the page.
+            Its choice of a model.
         """
         texts = self._context.texts
         with gr.Row(elem_id="workbench", equal_height=False):
@@ -52,7 +51,7 @@ class AskTab:
                     self._results, self._look = results.build(texts)
                 cards = examples.build_cards(self._examples, texts)
         self._wire(cards)
-        return self._inputs
+        return [self._inputs.model]
 
     def _wire(self, cards: list[gr.Button]) -> None:
         fields, buttons, look = self._inputs, self._buttons, self._look

@@ -31,28 +31,31 @@ class Banner:
         self._notices = components.html(notices(self._context.host.statuses(), self._words(None)), elem_id="banner")
         self._timer = gr.Timer(1.0)
 
-    def wire(self, page: gr.Blocks, model: gr.Radio) -> None:
-        """Refreshes the notices and the choice of models when the page opens, and every second while models load."""
-        outputs = [self._notices, self._timer, model]
-        gr.on([page.load, self._timer.tick], self.refresh, inputs=model, outputs=outputs, **PRIVATE)
+    def wire(self, page: gr.Blocks, choices: Sequence[gr.Radio]) -> None:
+        """Refreshes the notices and the choices of models when the page opens, and every second while models load."""
+        outputs = [self._notices, self._timer, *choices]
+        gr.on([page.load, self._timer.tick], self.refresh, inputs=list(choices), outputs=outputs, **PRIVATE)
 
-    def refresh(self, visitor: gr.Request, chosen: str | None) -> tuple[str, Any, Any]:
+    def refresh(self, visitor: gr.Request, *chosen: str | None) -> list[Any]:
         """The notices now, whether to ask again, and the models to choose from.
 
         Args:
             visitor: Who reads it.
-            chosen: The model that is chosen now.
+            chosen: The models that are chosen now.
         """
         statuses = self._context.host.statuses()
         settled = all(status.state in ("ready", "failed") for status in statuses)
         names = [status.name for status in statuses]
-        if chosen not in names:  # a model that was asked for as `3b` has another name once it is loaded
-            chosen = next((status.name for status in statuses if status.state == "ready"), None)
-        return (
+        # A model that was asked for as `3b` has another name once it is loaded.
+        ready = next((status.name for status in statuses if status.state == "ready"), None)
+        return [
             notices(statuses, self._words(visitor)),
             gr.Timer(active=not settled),
-            gr.Radio(choices=names, value=chosen, visible=len(names) > 1),
-        )
+            *(
+                gr.Radio(choices=names, value=name if name in names else ready, visible=len(names) > 1)
+                for name in chosen
+            ),
+        ]
 
     def _words(self, visitor: gr.Request | None) -> Words:
         return Words(self._context.texts, self._context.texts.language_of(visitor))

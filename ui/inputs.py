@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from inference.engine import MAX_NEW_TOKENS
+from inference.batch import MAX_NEW_TOKENS
 from inference.errors import InvalidInput
 from inference.images import Limits, open_picture
 from inference.tasks import LANGUAGES, LENGTHS, MAX_TEXT_CHARACTERS, TASKS, Task

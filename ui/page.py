@@ -1,7 +1,8 @@
 """The whole page: head, notices, tabs and endpoints put together, and how gradio is to serve them."""
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import gradio as gr
 
@@ -18,6 +19,22 @@ from ui.theme import build_theme
 
 ASSETS = Path(__file__).parent.parent / "assets"
 HOUR = 3600
+
+
+class Tab(Protocol):
+    """A tab of the page: its own module, its own components, all its wiring."""
+
+    def build(self) -> Sequence[gr.Radio]:
+        """Puts the tab on the page and wires it.
+
+        Returns:
+            Its choices of models, which change while models load.
+        """
+        ...
+
+
+TABS: Mapping[str, Callable[[Context], Tab]] = {"ask": AskTab}
+"""The tabs in their order, by the names that their texts and links have."""
 
 
 def build(pipeline: Pipeline, host: ModelHost, settings: Settings) -> gr.Blocks:
@@ -40,8 +57,12 @@ def build(pipeline: Pipeline, host: ModelHost, settings: Settings) -> gr.Blocks:
         _build_head(context.texts)
         banner = Banner(context)
         banner.build()
-        inputs = AskTab(context).build()
-        banner.wire(page, inputs.model)
+        choices = []
+        with gr.Tabs(elem_id="tabs"):
+            for name, tab in TABS.items():
+                with gr.Tab(context.texts.later(f"tab.{name}"), id=name, elem_id=f"tab-{name}"):
+                    choices += tab(context).build()
+        banner.wire(page, choices)
         api.build(context)
     # With an open API a direct POST would go round the queue, and round its limit.
     page.queue(api_open=False, max_size=settings.max_queue)
@@ -62,8 +83,8 @@ def launch_options(settings: Settings) -> dict[str, Any]:
         "footer_links": ["api", "gradio", "settings"],
         "state_session_capacity": 256,
         "theme": build_theme(),
-        "css_paths": [ASSETS / "style.css"],
-        "js": (ASSETS / "page.js").read_text("utf-8"),
+        "css_paths": sorted((ASSETS / "styles").glob("*.css")),
+        "js": "\n".join(path.read_text("utf-8") for path in sorted((ASSETS / "scripts").glob("*.js"))),
         "i18n": Texts.read().i18n(),
     }
 

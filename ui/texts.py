@@ -5,10 +5,12 @@ Knows which language a visitor reads. Knows no components.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import gradio as gr
+
+from inference.sentences import Sentence
 
 FOLDER = Path(__file__).parent.parent / "assets" / "texts"
 DEFAULT = "en"
@@ -19,15 +21,26 @@ class Texts:
     """Every text of the page, by language and key.
 
     Gradio translates what stands in a component when it is built (`later`). What the server writes while it answers
-    is looked up here, in the language of the visitor's browser (`now`).
+    is looked up here, in the language of the visitor's browser (`now`), and so are the sentences of the layers below
+    (`tell`), by their English templates.
+
+    Attributes:
+        by_language: Language -> key -> text.
+        sentences: Language -> English template of a `Sentence` -> template in that language.
     """
 
     by_language: Mapping[str, Mapping[str, str]]
+    sentences: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: Path = FOLDER) -> "Texts":
-        """Reads one JSON file a language, named for the language."""
-        return cls({path.stem: json.loads(path.read_text("utf-8")) for path in sorted(folder.glob("*.json"))})
+        """Reads a folder a language: `sentences.json`, and a file for each part of the page."""
+        by_language: dict[str, dict[str, str]] = {}
+        sentences: dict[str, dict[str, str]] = {}
+        for path in sorted(folder.glob("*/*.json")):
+            kind = sentences if path.stem == "sentences" else by_language
+            kind.setdefault(path.parent.name, {}).update(json.loads(path.read_text("utf-8")))
+        return cls(by_language, sentences)
 
     def i18n(self) -> gr.I18n:
         """The texts as gradio sends them to the browser."""
@@ -47,6 +60,19 @@ class Texts:
         """The text in a language, with its fields filled in; English where there is no other."""
         texts = self.by_language.get(language, self.by_language[DEFAULT])
         return texts.get(key, self.by_language[DEFAULT][key]).format(**fields)
+
+    def tell(self, sentence: str, language: str) -> str:
+        """A sentence of the layers below in a language; as it is where there is no translation of its template."""
+        if not isinstance(sentence, Sentence):
+            return sentence
+        template = self.sentences.get(language, {}).get(sentence.template)
+        if template is None:
+            return sentence
+        fields = {
+            name: self.tell(value, language) if isinstance(value, str) else value
+            for name, value in sentence.fields.items()
+        }
+        return template.format(**fields) if fields else template
 
     def language_of(self, request: gr.Request | None) -> str:
         """The first language of the visitor's browser that the page speaks.

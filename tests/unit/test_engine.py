@@ -10,7 +10,8 @@ import torch
 from PIL import Image
 from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
-from inference.engine import MAX_PROMPT_TOKENS, Engine, Generation, Queued, Started, TextStream, Token
+from inference.batch import MAX_PROMPT_TOKENS
+from inference.engine import Engine, Generation, Queued, Started, TextStream, Token
 from inference.errors import Busy, Cancelled, DeadlineExceeded, InvalidInput, ModelUnavailable
 from tests.support.tiny import tiny_model, tiny_processor
 
