@@ -57,7 +57,7 @@ def build(pipeline: Pipeline, host: ModelHost, settings: Settings) -> gr.Blocks:
         _build_head(context.texts)
         banner = Banner(context)
         banner.build()
-        choices = []
+        choices: list[gr.Radio] = []
         with gr.Tabs(elem_id="tabs"):
             for name, tab in TABS.items():
                 with gr.Tab(context.texts.later(f"tab.{name}"), id=name, elem_id=f"tab-{name}"):
