@@ -5,16 +5,26 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
+import gradio as gr
+
+from inference import logs
 from inference.errors import UserError
-from inference.hosting import host_models
+from inference.hosting import ModelHost, host_models
+from inference.metrics import Metrics
 from inference.pipeline import Pipeline
 from inference.settings import Settings, parse_settings
-from ui import page
+from ui import page, service
+from ui.visitors import Visitors
 
 logger = logging.getLogger("paligemma2")
+
+START_AGAIN = 75
+"""The exit code that asks for another try: the GPU was lost, and a new process may have it again."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,35 +34,95 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program's name; by default that of the process.
 
     Returns:
-        The exit code.
+        The exit code: 0 when it was told to stop, 1 if it could not begin, `START_AGAIN` if a GPU was lost.
     """
     settings = for_this_place(parse_settings(sys.argv[1:] if arguments is None else arguments))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s  %(levelname)-7s  %(message)s", datefmt="%H:%M:%S")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request, addresses and all
+    set_up_process(settings)
+    told_to_stop, lost = threading.Event(), threading.Event()
+
+    def give_up() -> None:
+        lost.set()
+        told_to_stop.set()
+
     try:
-        host = host_models(settings)
+        host = host_models(settings, lost=give_up)
     except UserError as error:
         logger.error("%s", error)
         return 1
-    app = page.build(Pipeline(host), host, settings)
-    told_to_stop = threading.Event()
+    visitors = Visitors(at_once=settings.max_per_visitor)
+    metrics = Metrics(host, refused=lambda: visitors.refused)
+    app = page.build(Pipeline(host, deadline=settings.deadline, observer=metrics), host, settings, visitors=visitors)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: told_to_stop.set())
     host.start()
     try:
-        _, local, public = app.launch(prevent_thread_lock=True, quiet=True, **page.launch_options(settings))
-        logger.info("The page is at %s", local)
-        if public:
-            logger.info("and, for everyone who knows the address, at %s", public)
-        told_to_stop.wait()
-        logger.info("Stopping.")
-    except OSError:
-        logger.error("%s cannot serve port %d; choose another by --port.", settings.host, settings.port)
+        with serving(metrics, settings.metrics):
+            launch(app, host, settings)
+            told_to_stop.wait()
+            if not lost.is_set():
+                stop_gently(app, host, settings.drain_seconds)
+    except OSError as error:
+        logger.error("The app cannot be served: %s; choose other ports by --port and --metrics.", error)
         return 1
     finally:
         app.close(verbose=False)
         host.close()
-    return 0
+    return START_AGAIN if lost.is_set() else 0
+
+
+def set_up_process(settings: Settings) -> None:
+    """What the process needs before anything else: its log, and what the server reads from the environment."""
+    logging.basicConfig(level=logging.INFO, handlers=[logs.handler(settings.log_format)], force=True)
+    logging.captureWarnings(True)
+    for name in ("httpx", "httpx2"):
+        logging.getLogger(name).setLevel(logging.WARNING)  # they log every request, addresses and all
+    # The server believes a header that names the visitor from these addresses; by itself, from this machine's.
+    os.environ["FORWARDED_ALLOW_IPS"] = ",".join(settings.trusted_proxy)
+    # Gradio sums up its last 10,000 events after each event, for a page that is not served.
+    os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "1")
+
+
+def launch(app: gr.Blocks, host: ModelHost, settings: Settings) -> None:
+    """Serves the page, and says where.
+
+    Raises:
+        OSError: The port is in use.
+    """
+    if settings.share and not settings.auth:
+        logger.warning("Everyone who knows the link can use this machine: --auth USER:PASSWORD asks for a login.")
+    options = page.launch_options(settings, app, routes=service.routes(host))
+    _, local, public = app.launch(prevent_thread_lock=True, quiet=True, **options)
+    logger.info("The page is at %s", local)
+    if public:
+        logger.info("and, for everyone who knows the address, at %s", public)
+
+
+@contextmanager
+def serving(metrics: Metrics, place: tuple[str, int] | None) -> Iterator[None]:
+    """Serves the metrics as long as this lasts, if there is a place for them.
+
+    Raises:
+        OSError: The port is in use.
+    """
+    if place is None:
+        yield
+        return
+    address, port = place
+    end = metrics.serve(address, port)
+    logger.info("Metrics are at http://%s:%d/metrics", address, port)
+    try:
+        yield
+    finally:
+        end()
+
+
+def stop_gently(app: gr.Blocks, host: ModelHost, seconds: float) -> None:
+    """Refuses what comes, and gives what is being answered so much time to end and to be delivered."""
+    logger.info("Stopping: what is being answered may take %g s more.", seconds)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # who asks a second time does not want to wait
+    end = time.monotonic() + seconds
+    if not host.drain(seconds) or not service.wait_until_delivered(app, max(0.0, end - time.monotonic())):
+        logger.warning("Stopping before everything was answered.")
 
 
 def for_this_place(settings: Settings) -> Settings:
@@ -64,4 +134,10 @@ def for_this_place(settings: Settings) -> Settings:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    began = time.monotonic()
+    code = main()
+    if code == START_AGAIN and time.monotonic() - began > 60:
+        # Only a new process can use a GPU again whose context is lost. One that fails at once is left to whoever
+        # started the app.
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    sys.exit(code)

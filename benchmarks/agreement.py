@@ -7,14 +7,12 @@ Prints a line a prompt and, last, one JSON object; exits with 1 if a token diffe
 """
 
 import argparse
-import json
 import sys
 import time
 
-import numpy as np
-from PIL import Image
 from transformers import GenerationConfig
 
+from benchmarks.measuring import last_line, picture
 from inference.checkpoints import load, pick_device
 from inference.engine import Engine, Token
 from inference.errors import UserError
@@ -72,23 +70,16 @@ def main() -> int:
     same = [a == b for a, b in zip(expected, written, strict=True)]
     for (prompt, _), agrees, tokens in zip(cases, same, expected, strict=True):
         print(f"{'same' if agrees else 'DIFFERENT':10}{len(set(tokens)):4} different tokens of {len(tokens)}  {prompt}")
-    print(
-        json.dumps(
-            {
-                "model": loaded.name,
-                "parameters": loaded.parameters,
-                "prompts": len(cases),
-                "tokens": options.tokens,
-                "agreeing": sum(same),
-            }
-        )
+    last_line(
+        {
+            "model": loaded.name,
+            "parameters": loaded.parameters,
+            "prompts": len(cases),
+            "tokens": options.tokens,
+            "agreeing": sum(same),
+        }
     )
     return 0 if all(same) else 1
-
-
-def picture(seed: int) -> Image.Image:
-    """A picture of noise, 640 by 480."""
-    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (480, 640, 3), dtype=np.uint8))
 
 
 if __name__ == "__main__":

@@ -7,17 +7,14 @@ against the size of the weights; on a GPU, also the peak of its allocations.
 """
 
 import argparse
-import json
 import resource
 import sys
-import time
 from collections.abc import Sequence
 
 import torch
-from PIL import Image
 
+from benchmarks.measuring import ask, last_line, picture, running
 from inference.checkpoints import load, pick_device
-from inference.engine import Engine, Token
 from inference.errors import UserError
 
 
@@ -40,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     measured["peak_over_weights"] = round(measured["peak_gb"] / measured["weights_gb"], 3)
     for name, value in measured.items():
         print(f"{name:24} {value}")
-    print(json.dumps(measured))
+    last_line(measured)
     return 0
 
 
@@ -53,24 +50,9 @@ def measure(options: argparse.Namespace) -> dict[str, float | int | str]:
     after_load = peak_memory()
     weights = sum(parameter.nbytes for parameter in loaded.model.parameters())
     answers = []
-    engine = Engine(loaded.model, loaded.processor)
-    try:
-        for shade in (90, 180):  # two pictures, as the engine keeps the features of one it has seen
-            started = time.perf_counter()
-            generation = engine.submit(
-                Image.new("RGB", (640, 480), (shade, 40, 40)),
-                options.prompt,
-                max_new_tokens=options.tokens,
-                deadline=1800,
-                ignore_eos=True,
-            )
-            first = None
-            for event in generation:
-                if isinstance(event, Token) and first is None:
-                    first = time.perf_counter() - started
-            answers.append((first or 0.0, generation.timing.decode / max(1, options.tokens - 1)))
-    finally:
-        engine.close()
+    with running(loaded) as engine:
+        for seed in (1, 2):  # two pictures, as the engine keeps the features of one it has seen
+            answers.append(ask(engine, picture(seed), options.prompt, tokens=options.tokens))
     return {
         "model": loaded.name,
         "device": str(device),
@@ -79,9 +61,9 @@ def measure(options: argparse.Namespace) -> dict[str, float | int | str]:
         "parameters": loaded.parameters,
         "weights_gb": round(weights / 1e9, 2),
         "load_s": round(loaded.seconds, 2),
-        "first_answer_first_token_s": round(answers[0][0], 2),
-        "first_token_s": round(answers[1][0], 2),
-        "token_s": round(answers[1][1], 3),
+        "first_answer_first_token_s": round(answers[0].first, 2),
+        "first_token_s": round(answers[1].first, 2),
+        "token_s": round(answers[1].each, 3),
         "peak_after_load_gb": after_load,
         "peak_gb": peak_memory(),
         "gpu_peak_gb": round(torch.cuda.max_memory_allocated(device) / 1e9, 2) if device.type == "cuda" else 0.0,

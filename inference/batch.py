@@ -1,17 +1,25 @@
 """The sequences that are decoded together: pixels and token ids in, the next token of each with its probability out.
 
-Knows the model's submodules, and how PaliGemma masks and numbers positions. Knows no queue, no deadline and no text.
+Knows how PaliGemma puts a picture before a prompt. Knows no queue, no deadline and no text; how the layers compute
+stands in `inference.decoder`.
 """
 
-import os
+import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
 from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
+from inference.decoder import Decoder
+from inference.graphs import StepGraphs, StepShapes
+from inference.machine import available_cores
 from inference.memory import FeatureCache, SlotCache
+from inference.sentences import Sentence
+
+logger = logging.getLogger(__name__)
 
 MAX_PROMPT_TOKENS = 256
 MAX_NEW_TOKENS = 512
@@ -75,18 +83,21 @@ class Batch(Generic[S]):
         model: In evaluation mode, on its device. One thread at a time may use the batch.
         processor: The model's own.
         slots: How many sequences are decoded together, or None for what the memory allows.
+        padded: Whether steps keep to a few shapes, which a GPU can record; None for just there.
     """
 
     def __init__(
-        self, model: PaliGemmaForConditionalGeneration, processor: PaliGemmaProcessor, *, slots: int | None
+        self,
+        model: PaliGemmaForConditionalGeneration,
+        processor: PaliGemmaProcessor,
+        *,
+        slots: int | None,
+        padded: bool | None = None,
     ) -> None:
         self._model = model
         self._device = model.device
-        config = model.config
-        text = config.text_config
-        self._image_token = config.image_token_id
-        self._sliding_window: int | None = text.sliding_window
-        self._softcap: float | None = text.final_logit_softcapping
+        text = model.config.text_config
+        self._image_token = model.config.image_token_id
         eos = model.generation_config.eos_token_id
         self.eos = frozenset([eos] if isinstance(eos, int) else eos or [processor.tokenizer.eos_token_id])
         """The tokens that end an answer."""
@@ -94,7 +105,8 @@ class Batch(Generic[S]):
         self._first_location = vocabulary["<loc0000>"]
         self._locations = vocabulary["<loc1023>"] - self._first_location + 1
         capacity = processor.image_seq_length + MAX_PROMPT_TOKENS + 2 + MAX_NEW_TOKENS
-        dtype = model.get_input_embeddings().weight.dtype
+        self._decoder = Decoder(model, positions=capacity + 1)
+        dtype = self._decoder.dtype
         row_bytes = 2 * text.num_hidden_layers * text.num_key_value_heads * capacity * text.head_dim * dtype.itemsize
         self._cache = SlotCache(
             layers=text.num_hidden_layers,
@@ -105,8 +117,18 @@ class Batch(Generic[S]):
             dtype=dtype,
             device=self._device,
         )
+        padded = self._device.type == "cuda" if padded is None else padded
+        shortest = processor.image_seq_length
+        self._shapes = StepShapes.of(slots=self._cache.slots, capacity=capacity, shortest=shortest) if padded else None
+        self._steps = StepGraphs(self._next, self._device)
+        self._bins = torch.arange(self._locations, device=self._device)
         self._features = FeatureCache(_FEATURE_CACHE_BYTES)
         self.rows: list[S] = []
+
+    @property
+    def slots(self) -> int:
+        """How many can be in it."""
+        return self._cache.slots
 
     @property
     def has_room(self) -> bool:
@@ -119,7 +141,8 @@ class Batch(Generic[S]):
         started = time.perf_counter()
         features = self._features.get(row.pixels_key)
         if features is None:
-            pixels = row.pixel_values.to(self._device, self._model.dtype)
+            # The vision tower may have another dtype than the rest, see `checkpoints`.
+            pixels = row.pixel_values.to(self._device, next(self._model.model.vision_tower.parameters()).dtype)
             features = self._model.get_image_features(pixels).pooler_output
             self._synchronize()
             self._features.put(row.pixels_key, features)
@@ -128,20 +151,12 @@ class Batch(Generic[S]):
 
         ids = row.input_ids.to(self._device)
         is_image = ids == self._image_token
-        embeddings = self._model.get_input_embeddings()(ids.masked_fill(is_image, 0))
+        embeddings = self._decoder.embed(ids.masked_fill(is_image, 0))
         embeddings = embeddings.masked_scatter(is_image.unsqueeze(-1), features.to(embeddings.dtype))
-        length = ids.shape[1]
-        # Image and prompt are one bidirectional block: every position sees every other, so there is no mask.
-        hidden = self._model.model.language_model(
-            inputs_embeds=embeddings,
-            attention_mask={"full_attention": None, "sliding_attention": None},
-            position_ids=torch.arange(1, length + 1, device=self._device).unsqueeze(0),
-            past_key_values=self._cache.reading(len(self.rows), length),
-            use_cache=True,
-        ).last_hidden_state
-        row.length = length
+        hidden = self._decoder.read(embeddings, self._cache.layers, len(self.rows))
+        row.length = ids.shape[1]
         self.rows.append(row)
-        [chosen] = self._choose(hidden[:, -1:])
+        [chosen] = _chosen(self._choose(hidden))
         row.last_token = chosen.id
         row.prefill = time.perf_counter() - seen
         return chosen
@@ -149,21 +164,53 @@ class Batch(Generic[S]):
     @torch.inference_mode()
     def step(self) -> list[Chosen]:
         """The next token of every row, in the order of `rows`."""
-        lengths = torch.tensor([row.length for row in self.rows], device=self._device)
-        ids = torch.tensor([[row.last_token] for row in self.rows], device=self._device)
-        span = max(row.length for row in self.rows) + 1
-        hidden = self._model.model.language_model(
-            inputs_embeds=self._model.get_input_embeddings()(ids),
-            attention_mask=self._masks(lengths, span),
-            position_ids=lengths.unsqueeze(1) + 1,
-            past_key_values=self._cache.writing(lengths, span),
-            use_cache=True,
-        ).last_hidden_state
-        chosen = self._choose(hidden)
+        rows, span = len(self.rows), max(row.length for row in self.rows) + 1
+        if self._shapes is not None:
+            rows, span = self._shapes.fit(rows, span)
+        # Rows beyond those in use write to the start of slots that nobody has yet.
+        padding = [0] * (rows - len(self.rows))
+        ids = [row.last_token for row in self.rows] + padding
+        lengths = [row.length for row in self.rows] + padding
+        chosen = _chosen(self._steps(torch.tensor([ids, lengths]), span))[: len(self.rows)]
         for row, token in zip(self.rows, chosen, strict=True):
             row.length += 1
             row.last_token = token.id
         return chosen
+
+    @torch.inference_mode()
+    def warm_up(self, progress: Callable[[float, str], None]) -> None:
+        """Compiles and records what a GPU can repeat, before the first request; where that fails, says so and goes on.
+
+        Args:
+            progress: Is told how far it is, from 0 to 1, and what is being done.
+        """
+        if self._device.type != "cuda" or self._shapes is None or self.rows:
+            return
+        shapes = [(rows, span) for rows in reversed(self._shapes.sizes) for span in reversed(self._shapes.spans)]
+        progress(0.0, Sentence("Compiling the model's layers"))
+        try:
+            self._decoder.compile()
+            for length in (self._shapes.spans[0], self._shapes.spans[0] + 1):
+                self._decoder.read(
+                    self._decoder.embed(torch.zeros((1, length), dtype=torch.long, device=self._device)),
+                    self._cache.layers,
+                    0,
+                )
+            self._steps(torch.zeros((2, 1), dtype=torch.long), self._shapes.spans[0])
+        except Exception as error:  # no compiler on this machine, or one of the many ways in which it can fail
+            logger.warning("The layers run uncompiled: %s", error)
+            self._decoder.compile(False)
+        try:
+            for index, (rows, span) in enumerate(shapes):
+                progress(
+                    index / len(shapes),
+                    Sentence("Recording {index} of {count} steps", index=index + 1, count=len(shapes)),
+                )
+                self._steps.record(rows, span)
+        except Exception as error:
+            logger.warning("Steps are not recorded as CUDA graphs: %s", error)
+            self._steps.forget()
+        progress(1.0, Sentence("Steps are recorded"))
 
     def remove(self, row: S) -> None:
         """Frees a row's slot; one that is not in the batch is left alone."""
@@ -186,37 +233,36 @@ class Batch(Generic[S]):
         if self._device.type == "cpu":
             torch.set_num_threads(_threads(int(self._model.num_parameters())))
 
-    def _masks(self, lengths: torch.Tensor, span: int) -> dict[str, torch.Tensor]:
-        """Additive masks (rows, 1, 1, span): row i sees positions 0 … lengths[i], its new token's own the last."""
-        positions = torch.arange(span, device=self._device)
-        lowest = torch.finfo(self._cache.dtype).min
-        hidden = positions > lengths.unsqueeze(1)
-        full = torch.zeros(hidden.shape, dtype=self._cache.dtype, device=self._device).masked_fill_(hidden, lowest)
-        full = full[:, None, None]
-        if self._sliding_window is None or span <= self._sliding_window:
-            return {"full_attention": full, "sliding_attention": full}
-        far = positions <= (lengths - self._sliding_window).unsqueeze(1)
-        return {"full_attention": full, "sliding_attention": full.masked_fill(far[:, None, None], lowest)}
+    def _next(self, inputs: torch.Tensor, span: int) -> torch.Tensor:
+        """The next token of every row as `_choose` gives it, of (2, rows): their last tokens and their lengths."""
+        ids, lengths = inputs
+        even = self._shapes is None and (len(ids) == 1 or bool((lengths == span - 1).all()))
+        return self._choose(self._decoder.write(ids, lengths, self._cache.layers, span, even=even))
 
-    def _choose(self, hidden: torch.Tensor) -> list[Chosen]:
-        """The best token of each row with its probability and score, from hidden states (rows, 1, width)."""
-        logits = self._model.lm_head(hidden[:, -1]).float()
-        if self._softcap is not None:
-            logits = torch.tanh(logits / self._softcap) * self._softcap
-        probabilities = logits.softmax(dim=-1)
-        best, tokens = probabilities.max(dim=-1)
-        bins = torch.arange(self._locations, device=self._device)
+    def _choose(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Of hidden states (rows, width), (3, rows): the best token of each, its probability and its score.
+
+        One tensor of float32, in which every id is exact, so that only one copy leaves the device.
+        """
+        logits = self._decoder.logits(hidden)
+        best, tokens = logits.max(dim=-1, keepdim=True)
+        weights = logits.sub_(best).exp_()  # the best token's is 1
+        probability = 1 / weights.sum(dim=-1)
         location = tokens - self._first_location
-        near = (bins - location.unsqueeze(1)).abs() <= round(_LOCATION_TOLERANCE * self._locations)
-        places = probabilities[:, self._first_location : self._first_location + self._locations]
-        mass = (places * near).sum(dim=-1)
-        score = torch.where((location >= 0) & (location < self._locations), mass, best)
-        columns = tokens.tolist(), best.tolist(), score.clamp(max=1.0).tolist()
-        return [Chosen(*values) for values in zip(*columns, strict=True)]
+        near = (self._bins - location).abs() <= round(_LOCATION_TOLERANCE * self._locations)
+        places = weights[:, self._first_location : self._first_location + self._locations]
+        mass = (places * near).sum(dim=-1) * probability
+        location, tokens = location[:, 0], tokens[:, 0]
+        score = torch.where((location >= 0) & (location < self._locations), mass, probability)
+        return torch.stack((tokens.float(), probability, score.clamp(max=1.0)))
 
     def _synchronize(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
+
+
+def _chosen(columns: torch.Tensor) -> list[Chosen]:
+    return [Chosen(int(token), probability, score) for token, probability, score in zip(*columns.tolist(), strict=True)]
 
 
 def _threads(parameters: int) -> int:
@@ -227,7 +273,7 @@ def _threads(parameters: int) -> int:
     """
     if parameters < _SMALL_MODEL:
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return available_cores()
 
 
 def _slots_that_fit(row_bytes: int, device: torch.device) -> int:

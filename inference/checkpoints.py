@@ -4,7 +4,6 @@ Knows where checkpoints lie, what they take and how to bring them to a device. K
 or pages, and runs no code that comes with a checkpoint.
 """
 
-import importlib.util
 import json
 import logging
 import re
@@ -12,20 +11,23 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import psutil  # type: ignore[import-untyped]  # has no types of its own
 import torch
 from safetensors import SafetensorError
 from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 from transformers.utils import logging as transformers_logging
 
+from inference import decoder
 from inference.errors import ModelUnavailable, UserError
 from inference.hub import Hub, Progress, Repository, gigabytes
+from inference.linear import QUANTIZED
+from inference.machine import available_memory, multiplies_bfloat16
 from inference.masks import MaskDecoder
+from inference.sentences import Sentence
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ class Checkpoint:
         repository: Where it is on the hub, or None if it is a folder.
         translators: "en-es" and "es-en" -> a folder or a hub id.
         embedded: Whether it is the small one that this repository carries.
+        variant: How its weights are to be kept, one of `VARIANTS`, or empty for what the settings say.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Checkpoint:
     repository: Repository | None = None
     translators: Mapping[str, str] = field(default_factory=lambda: _OPUS)
     embedded: bool = False
+    variant: str = ""
 
 
 CHECKPOINTS: Mapping[str, Checkpoint] = MappingProxyType(
@@ -80,6 +84,9 @@ CHECKPOINTS: Mapping[str, Checkpoint] = MappingProxyType(
     }
 )
 """The checkpoints that have a short name."""
+
+VARIANTS = ("bfloat16", "float16", "float32", *QUANTIZED)
+"""What may stand behind the name of a checkpoint, after a colon, so that it can be had in two ways at once."""
 
 _PARAMETERS: Mapping[str, float] = MappingProxyType({"10b": 9.66e9, "3b": 3.03e9})
 """What `auto` chooses from, the best first, and how many parameters each has (known before anything is downloaded)."""
@@ -127,7 +134,8 @@ def find(name: str) -> Checkpoint:
     """The checkpoint of a name.
 
     Args:
-        name: A key of `CHECKPOINTS`, a folder, or a hub id with or without "@revision".
+        name: A key of `CHECKPOINTS`, a folder, or a hub id with or without "@revision"; each may end in a colon and
+            one of `VARIANTS`, as in "demo:int8".
 
     Raises:
         ModelUnavailable: It is none of these.
@@ -135,6 +143,10 @@ def find(name: str) -> Checkpoint:
     if name in CHECKPOINTS:
         return CHECKPOINTS[name]
     path = _path(name)
+    plain, _, variant = name.rpartition(":")
+    if path is None and variant in VARIANTS:
+        checkpoint = find(plain)
+        return replace(checkpoint, name=f"{checkpoint.name}:{variant}", variant=variant)
     if path is not None and path.is_dir():
         return Checkpoint(path.resolve().name, folder=path)
     if match := re.fullmatch(r"(\w[\w.-]*/[\w.-]+)(?:@([\w./-]+))?", name):
@@ -143,12 +155,16 @@ def find(name: str) -> Checkpoint:
                 return checkpoint
         return Checkpoint(name, repository=Repository(match[1], match[2]))
     if path is not None:
-        raise ModelUnavailable(f"{name} is a file; give the folder that holds the checkpoint.")
+        raise ModelUnavailable(Sentence("{name} is a file; give the folder that holds the checkpoint.", name=name))
     if name.startswith(("/", ".", "~")):
-        raise ModelUnavailable(f"There is no folder {name}.")
+        raise ModelUnavailable(Sentence("There is no folder {name}.", name=name))
     raise ModelUnavailable(
-        f"There is no model “{name[:80]}”. It can be auto, {', '.join(CHECKPOINTS)}, the id of a PaliGemma 2 "
-        "checkpoint on the hub (like google/paligemma2-3b-mix-448) or a folder."
+        Sentence(
+            "There is no model “{name}”. It can be auto, {names}, the id of a PaliGemma 2 checkpoint on the hub (like "
+            "google/paligemma2-3b-mix-448) or a folder.",
+            name=name[:80],
+            names=", ".join(CHECKPOINTS),
+        )
     )
 
 
@@ -174,29 +190,45 @@ def choose(name: str, *, device: torch.device, hub: Hub | None = None) -> Choice
     """
     hub = hub or Hub()
     if name != "auto":
-        return Choice(name, f"{name} was asked for.")
-    embedded = "so the small embedded model runs"
+        return Choice(name, Sentence("{name} was asked for.", name=name))
     if device.type != "cuda":
-        return Choice("demo", f"No GPU is used, {embedded}; the real models can be asked for with --model 3b.")
+        return Choice(
+            "demo",
+            Sentence(
+                "No GPU is used, so the small embedded model runs; the real models can be asked for with --model 3b."
+            ),
+        )
     dtype = pick_dtype("auto", device)
     free = _free_memory(device)
     fitting = [key for key, count in _PARAMETERS.items() if _needed(count * dtype.itemsize) <= free]
     if not fitting:
-        need = gigabytes(_needed(_PARAMETERS["3b"] * dtype.itemsize))
         return Choice(
-            "demo", f"The 3B model needs about {need} of GPU memory and {gigabytes(free)} are free, {embedded}."
+            "demo",
+            Sentence(
+                "The 3B model needs about {need} of GPU memory and {free} are free, so the small embedded model runs.",
+                need=gigabytes(_needed(_PARAMETERS["3b"] * dtype.itemsize)),
+                free=gigabytes(free),
+            ),
         )
+    return _best_in_reach(fitting, free=free, hub=hub)
+
+
+def _best_in_reach(fitting: Sequence[str], *, free: float, hub: Hub) -> Choice:
+    """The first checkpoint that can be had, else the embedded one."""
     # The licence is accepted for each repository by itself, so a smaller one may be in reach where the largest is not.
-    problems = []
+    problems: list[Sentence] = []
     for key in fitting:
         if problem := _out_of_reach(CHECKPOINTS[key], hub):
-            problems.append(f"The {key.upper()} model would fit the GPU, but: {problem}")
+            name = key.upper()
+            problems.append(Sentence("The {name} model would fit the GPU, but: {problem}", name=name, problem=problem))
             continue
-        why = (
-            f"{CHECKPOINTS[key].name} is the largest that can be had and fits the {gigabytes(free)} of free GPU memory."
+        why = Sentence(
+            "{name} is the largest that can be had and fits the {free} of free GPU memory.",
+            name=CHECKPOINTS[key].name,
+            free=gigabytes(free),
         )
-        return Choice(key, " ".join((why, *problems)))
-    return Choice("demo", f"The small embedded model runs. {problems[0]}")
+        return Choice(key, Sentence.of(why, *problems))
+    return Choice("demo", Sentence.of(Sentence("The small embedded model runs."), problems[0]))
 
 
 def pick_device(name: str) -> torch.device:
@@ -214,12 +246,18 @@ def pick_device(name: str) -> torch.device:
     if device.type != "cuda":
         return device
     if not torch.cuda.is_available():
-        built = "" if torch.version.cuda else " This build of torch is for CPUs: install one for CUDA."
-        raise ModelUnavailable(f"There is no CUDA GPU that torch can use, so --device {name} cannot be.{built}")
+        why = Sentence("There is no CUDA GPU that torch can use, so --device {name} cannot be.", name=name)
+        if not torch.version.cuda:
+            why = Sentence.of(why, Sentence("This build of torch is for CPUs: install one for CUDA."))
+        raise ModelUnavailable(why)
     index = torch.cuda.current_device() if device.index is None else device.index
     if index >= torch.cuda.device_count():
         raise ModelUnavailable(
-            f"There is no GPU {index}: this machine has {torch.cuda.device_count()}, counted from 0."
+            Sentence(
+                "There is no GPU {index}: this machine has {count}, counted from 0.",
+                index=index,
+                count=torch.cuda.device_count(),
+            )
         )
     return torch.device("cuda", index)
 
@@ -228,8 +266,8 @@ def pick_dtype(name: str, device: torch.device, *, parameters: float = 0) -> tor
     """The dtype of a name.
 
     "auto" is bfloat16 on a GPU that has it, else float32; never float16, in which Gemma 2 overflows. On a CPU it is
-    float32 for a small model, and for a large one bfloat16 where the CPU multiplies it natively (AVX512-BF16, AMX:
-    twice as fast, half the memory) or where float32 would fill more than 60 % of the free memory.
+    float32 for a small model, and for a large one bfloat16: half the memory, so half the time for a token, and what is
+    a matter of computing runs in float32 where the CPU does not multiply bfloat16 (`inference.linear`).
 
     Args:
         name: "auto", "bfloat16", "float16" or "float32".
@@ -242,13 +280,7 @@ def pick_dtype(name: str, device: torch.device, *, parameters: float = 0) -> tor
         with torch.cuda.device(device):
             native = torch.cuda.is_bf16_supported(including_emulation=False)
         return torch.bfloat16 if native else torch.float32
-    needed = parameters * torch.float32.itemsize
-    if needed <= _SMALL:
-        return torch.float32
-    capabilities = torch.cpu.get_capabilities()
-    if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") or needed > 0.6 * _free_memory(device):
-        return torch.bfloat16
-    return torch.float32
+    return torch.float32 if parameters * torch.float32.itemsize <= _SMALL else torch.bfloat16
 
 
 def load(
@@ -279,7 +311,11 @@ def load(
     started = time.perf_counter()
     hub = hub or Hub()
     checkpoint = find(name)
-    progress(0.0, f"Looking for {checkpoint.name}")
+    if checkpoint.variant in QUANTIZED:
+        quantize = checkpoint.variant
+    elif checkpoint.variant:
+        dtype, quantize = checkpoint.variant, "none"
+    progress(0.0, Sentence("Looking for {name}", name=checkpoint.name))
     if checkpoint.repository is not None:
         config = _read_config(checkpoint, hub.file(checkpoint.repository, "config.json").parent)
     else:
@@ -288,8 +324,11 @@ def load(
         config = _read_config(checkpoint, checkpoint.folder)
     weights = _Weights.of(config)
     chosen = pick_dtype(dtype, device, parameters=weights.parameters)
-    quantization = _quantization(quantize)
-    _check_memory(checkpoint, weights.bytes(chosen, quantize), device)
+    try:
+        size = weights.bytes(chosen, quantize, device)
+    except ValueError as error:
+        raise ModelUnavailable(_not_quantized(checkpoint, quantize)) from error
+    _check_memory(checkpoint, size, device)
 
     downloaded = 0.0
 
@@ -300,7 +339,8 @@ def load(
         progress(downloaded * fraction, what)
 
     def weights_progress(fraction: float) -> None:
-        progress(downloaded + (0.98 - downloaded) * fraction, f"Loading the weights of {checkpoint.name}")
+        what = Sentence("Loading the weights of {name}", name=checkpoint.name)
+        progress(downloaded + (0.98 - downloaded) * fraction, what)
 
     if checkpoint.repository is not None:
         folder = hub.checkout(checkpoint.repository, patterns=_FILES, progress=download_progress)
@@ -312,12 +352,12 @@ def load(
 
     processor = _load_processor(checkpoint, folder, config)
     with quiet_loading(weights_progress):
-        model = _load_model(checkpoint, folder, config, device=device, dtype=chosen, quantization=quantization)
-    progress(0.98, "Loading the mask decoder")
+        model = _load_model(checkpoint, folder, config, device=device, dtype=chosen, quantize=quantize)
+    progress(0.98, Sentence("Loading the mask decoder"))
     mask_decoder, mask_problem = _load_mask_decoder(folder, hub)
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    progress(1.0, f"{checkpoint.name} is ready")
+    progress(1.0, Sentence("{name} is ready", name=checkpoint.name))
     return LoadedModel(
         name=checkpoint.name,
         model=model,
@@ -335,26 +375,41 @@ def load(
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """How many parameters a model has, and how many of them are in linear layers of its text model."""
+    """How many parameters a model has, how many of them see, and the shapes of what can be quantized."""
 
     parameters: int
-    linear: int
+    vision: int
+    linear: tuple[tuple[int, int], ...]
 
     @classmethod
     def of(cls, config: PaliGemmaConfig) -> "_Weights":
         with torch.device("meta"):
             model = PaliGemmaForConditionalGeneration(config)
-        linear = sum(
-            module.weight.numel()
-            for module in model.model.language_model.modules()
-            if isinstance(module, torch.nn.Linear)
+        return cls(
+            parameters=sum(parameter.numel() for parameter in model.parameters()),
+            vision=sum(parameter.numel() for part in _seeing(model) for parameter in part.parameters()),
+            linear=tuple(decoder.linear_shapes(model)),
         )
-        return cls(parameters=sum(parameter.numel() for parameter in model.parameters()), linear=linear)
 
-    def bytes(self, dtype: torch.dtype, quantize: str) -> float:
-        # int4 has a scale and a zero point for every group of 128: 4.25 bits.
-        each = {"none": dtype.itemsize, "int8": 1.0, "int4": 0.54}[quantize]
-        return (self.parameters - self.linear) * dtype.itemsize + self.linear * each
+    def bytes(self, dtype: torch.dtype, quantize: str, device: torch.device) -> float:
+        """What they take; a ValueError if the shapes cannot be quantized so."""
+        total = self.parameters * dtype.itemsize
+        if _sees_in_float32(dtype, device):
+            total += self.vision * (torch.float32.itemsize - dtype.itemsize)
+        if quantize != "none":
+            for outputs, inputs in self.linear:
+                total += QUANTIZED[quantize].bytes(outputs, inputs) - outputs * inputs * dtype.itemsize
+        return total
+
+
+def _seeing(model: PaliGemmaForConditionalGeneration) -> tuple[torch.nn.Module, torch.nn.Module]:
+    """The parts that make features of a picture."""
+    return model.model.vision_tower, model.model.multi_modal_projector
+
+
+def _sees_in_float32(dtype: torch.dtype, device: torch.device) -> bool:
+    """Whether pictures are looked at in float32, whatever the rest is kept in: in a quarter of the time."""
+    return device.type == "cpu" and dtype != torch.float32 and not multiplies_bfloat16()
 
 
 def _read_config(checkpoint: Checkpoint, folder: Path) -> PaliGemmaConfig:
@@ -363,30 +418,55 @@ def _read_config(checkpoint: Checkpoint, folder: Path) -> PaliGemmaConfig:
         values = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         kind = values["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelUnavailable(f"The config.json of {checkpoint.name} cannot be read as that of a model.") from error
+        raise ModelUnavailable(
+            Sentence("The config.json of {name} cannot be read as that of a model.", name=checkpoint.name)
+        ) from error
     if kind != "paligemma":
         raise ModelUnavailable(
-            f"{checkpoint.name} is a model of the kind “{kind}”; this app runs PaliGemma 2 (“paligemma”) checkpoints."
+            Sentence(
+                "{name} is a model of the kind “{kind}”; this app runs PaliGemma 2 (“paligemma”) checkpoints.",
+                name=checkpoint.name,
+                kind=kind,
+            )
         )
     text = values.get("text_config")
     text_kind = text.get("model_type", "gemma") if isinstance(text, dict) else "gemma"
     if text_kind != "gemma2":
-        first = " of the first generation" if text_kind == "gemma" else ""
+        named = {"name": checkpoint.name, "kind": text_kind}
+        if text_kind == "gemma":
+            raise ModelUnavailable(
+                Sentence(
+                    "{name} is a PaliGemma checkpoint of the first generation with the text model “{kind}”; this app "
+                    "runs PaliGemma 2, whose text model is “gemma2”. Try google/paligemma2-3b-mix-448.",
+                    **named,
+                )
+            )
         raise ModelUnavailable(
-            f"{checkpoint.name} is a PaliGemma checkpoint{first} with the text model “{text_kind}”; this app runs "
-            "PaliGemma 2, whose text model is “gemma2”. Try google/paligemma2-3b-mix-448."
+            Sentence(
+                "{name} is a PaliGemma checkpoint with the text model “{kind}”; this app runs PaliGemma 2, whose text "
+                "model is “gemma2”. Try google/paligemma2-3b-mix-448.",
+                **named,
+            )
         )
     try:
         config: PaliGemmaConfig = PaliGemmaConfig.from_pretrained(folder, local_files_only=True)
     except Exception as error:  # transformers checks the values by validators of many kinds
-        raise ModelUnavailable(f"The config.json of {checkpoint.name} has values that are not allowed.") from error
+        raise ModelUnavailable(
+            Sentence("The config.json of {name} has values that are not allowed.", name=checkpoint.name)
+        ) from error
     return config
 
 
 def _check_folder(checkpoint: Checkpoint, folder: Path) -> None:
     """Says what a folder lacks to be a checkpoint."""
     if not folder.is_dir():
-        raise ModelUnavailable(f"There is no {checkpoint.name} checkpoint: the folder {folder} is missing.")
+        raise ModelUnavailable(
+            Sentence(
+                "There is no {name} checkpoint: the folder {folder} is missing.",
+                name=checkpoint.name,
+                folder=str(folder),
+            )
+        )
     wanted: Sequence[tuple[str, Iterable[str]]] = (
         ("config.json", ("config.json",)),
         ("weights (*.safetensors)", ("*.safetensors",)),
@@ -396,7 +476,11 @@ def _check_folder(checkpoint: Checkpoint, folder: Path) -> None:
     missing = [what for what, patterns in wanted if not any(any(folder.glob(pattern)) for pattern in patterns)]
     if missing:
         raise ModelUnavailable(
-            f"{checkpoint.folder or checkpoint.name} is not a complete PaliGemma checkpoint: it has no {_and(missing)}."
+            Sentence(
+                "{name} is not a complete PaliGemma checkpoint: it has no {files}.",
+                name=str(checkpoint.folder or checkpoint.name),
+                files=_and(missing),
+            )
         )
 
 
@@ -408,11 +492,20 @@ def _check_weights(checkpoint: Checkpoint, folder: Path) -> None:
             names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise ModelUnavailable(
-                f"{checkpoint.name} has neither model.safetensors nor a readable model.safetensors.index.json."
+                Sentence(
+                    "{name} has neither model.safetensors nor a readable model.safetensors.index.json.",
+                    name=checkpoint.name,
+                )
             ) from error
         if missing := [name for name in names if not (folder / name).exists()]:
             raise ModelUnavailable(
-                f"{len(missing)} of {len(names)} weight files of {checkpoint.name} are missing: {_and(missing)}."
+                Sentence(
+                    "{missing} of {count} weight files of {name} are missing: {files}.",
+                    missing=len(missing),
+                    count=len(names),
+                    name=checkpoint.name,
+                    files=_and(missing),
+                )
             )
     else:
         names = ["model.safetensors"]
@@ -427,21 +520,33 @@ def _check_weights(checkpoint: Checkpoint, folder: Path) -> None:
                 header = json.loads(file.read(length))
             whole = 8 + length + max(entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ModelUnavailable(_damaged(checkpoint, path, "it is not a safetensors file")) from error
+            raise ModelUnavailable(_damaged(checkpoint, path, Sentence("it is not a safetensors file"))) from error
         if size != whole:
             raise ModelUnavailable(
                 _damaged(
-                    checkpoint, path, f"it has {gigabytes(size)} of {gigabytes(whole)} ({size:,} of {whole:,} bytes)"
+                    checkpoint,
+                    path,
+                    Sentence(
+                        "it has {size} of {whole} ({size_in_bytes:,} of {whole_in_bytes:,} bytes)",
+                        size=gigabytes(size),
+                        whole=gigabytes(whole),
+                        size_in_bytes=size,
+                        whole_in_bytes=whole,
+                    ),
                 )
             )
 
 
-def _damaged(checkpoint: Checkpoint, path: Path, why: str) -> str:
+def _damaged(checkpoint: Checkpoint, path: Path, why: Sentence) -> Sentence:
     if checkpoint.repository is None:
-        return f"The file {path} is damaged: {why}. Copy it again."
-    return (
-        f"The downloaded file {path.name} of {checkpoint.name} is damaged: {why}. Delete {path.resolve()} and start "
-        "again, and it is downloaded anew."
+        return Sentence("The file {path} is damaged: {why}. Copy it again.", path=str(path), why=why)
+    return Sentence(
+        "The downloaded file {file} of {name} is damaged: {why}. Delete {path} and start again, and it is downloaded "
+        "anew.",
+        file=path.name,
+        name=checkpoint.name,
+        why=why,
+        path=str(path.resolve()),
     )
 
 
@@ -453,22 +558,35 @@ def _load_processor(checkpoint: Checkpoint, folder: Path, config: PaliGemmaConfi
     except Exception as error:  # broken tokenizer files raise anything, even plain Exception
         logger.warning("The processor of %s cannot be loaded", checkpoint.name, exc_info=error)
         raise ModelUnavailable(
-            f"The tokenizer or image processor of {checkpoint.name} cannot be loaded: its files are damaged or of "
-            "another kind."
+            Sentence(
+                "The tokenizer or image processor of {name} cannot be loaded: its files are damaged or of another "
+                "kind.",
+                name=checkpoint.name,
+            )
         ) from error
     rows = config.text_config.vocab_size
     patches = (config.vision_config.image_size // config.vision_config.patch_size) ** 2
     if len(processor.tokenizer) > rows:
-        problem = f"the tokenizer has {len(processor.tokenizer):,} tokens and the model {rows:,}"
+        problem = Sentence(
+            "the tokenizer has {tokens:,} tokens and the model {rows:,}", tokens=len(processor.tokenizer), rows=rows
+        )
     elif processor.image_token_id != config.image_token_id:
-        problem = (
-            f"the image token is {processor.image_token_id} to the tokenizer and {config.image_token_id} to the model"
+        problem = Sentence(
+            "the image token is {tokenizer} to the tokenizer and {model} to the model",
+            tokenizer=processor.image_token_id,
+            model=config.image_token_id,
         )
     elif processor.image_seq_length != patches:
-        problem = f"the processor makes {processor.image_seq_length:,} image tokens and the model {patches:,}"
+        problem = Sentence(
+            "the processor makes {processor:,} image tokens and the model {model:,}",
+            processor=processor.image_seq_length,
+            model=patches,
+        )
     else:
         return processor
-    raise ModelUnavailable(f"The files of {checkpoint.name} do not belong together: {problem}.")
+    raise ModelUnavailable(
+        Sentence("The files of {name} do not belong together: {problem}.", name=checkpoint.name, problem=problem)
+    )
 
 
 def _load_model(
@@ -478,7 +596,7 @@ def _load_model(
     *,
     device: torch.device,
     dtype: torch.dtype,
-    quantization: Any | None,
+    quantize: str,
 ) -> PaliGemmaForConditionalGeneration:
     """The model with every weight from the files; a missing one would silently be random."""
     try:
@@ -486,10 +604,10 @@ def _load_model(
             folder,
             config=config,
             dtype=dtype,
-            device_map={"": device},
+            # Weights that will be quantized go to the device one by one, after that: it need never hold them all.
+            device_map={"": device if quantize == "none" else torch.device("cpu")},
             # Gemma 2 caps its attention logits, which sdpa cannot; the vision tower has no such cap.
             attn_implementation={"text_config": "eager", "vision_config": "sdpa"},
-            quantization_config=quantization,
             use_safetensors=True,
             local_files_only=True,
             trust_remote_code=False,
@@ -497,31 +615,55 @@ def _load_model(
         )
     except (MemoryError, torch.OutOfMemoryError) as error:
         raise ModelUnavailable(
-            f"The memory of {device} ran out while {checkpoint.name} was loading. Close what else uses it, or choose a "
-            "smaller model."
+            Sentence(
+                "The memory of {device} ran out while {name} was loading. Close what else uses it, or choose a smaller "
+                "model.",
+                device=str(device),
+                name=checkpoint.name,
+            )
         ) from error
     except (SafetensorError, OSError, EOFError) as error:
-        raise ModelUnavailable(f"The weights of {checkpoint.name} cannot be read: {_first_line(error)}.") from error
+        raise ModelUnavailable(
+            Sentence("The weights of {name} cannot be read: {why}.", name=checkpoint.name, why=_first_line(error))
+        ) from error
     except (RuntimeError, ValueError, ImportError) as error:
         logger.warning("%s cannot be loaded", checkpoint.name, exc_info=error)
-        if quantization is not None:
-            raise ModelUnavailable(
-                f"{checkpoint.name} could not be quantized in this way on {device}; try --quantize int8 or none."
-            ) from error
         raise ModelUnavailable(
-            f"The weights of {checkpoint.name} do not fit its config.json ({_first_line(error)})."
+            Sentence(
+                "The weights of {name} do not fit its config.json ({why}).",
+                name=checkpoint.name,
+                why=_first_line(error),
+            )
         ) from error
     if lacking := sorted(info["missing_keys"]):
         raise ModelUnavailable(
-            f"{checkpoint.name} lacks {len(lacking)} of the weights that its config.json asks for, the first is "
-            f"{lacking[0]}."
+            Sentence(
+                "{name} lacks {count} of the weights that its config.json asks for, the first is {first}.",
+                name=checkpoint.name,
+                count=len(lacking),
+                first=lacking[0],
+            )
         )
     model.requires_grad_(False)
+    if quantize != "none":
+        decoder.quantize(model, quantize, device)
+        model.to(device)
+    if _sees_in_float32(dtype, device):
+        for part in _seeing(model):
+            part.float()
     loaded: PaliGemmaForConditionalGeneration = model.eval()
     return loaded
 
 
-def _load_mask_decoder(folder: Path, hub: Hub) -> tuple[MaskDecoder | None, str | None]:
+def _not_quantized(checkpoint: Checkpoint, quantize: str) -> Sentence:
+    return Sentence(
+        "{name} has layers whose sizes do not allow --quantize {kind}; try --quantize int8 or none.",
+        name=checkpoint.name,
+        kind=quantize,
+    )
+
+
+def _load_mask_decoder(folder: Path, hub: Hub) -> tuple[MaskDecoder | None, Sentence | None]:
     """The mask decoder, or the sentence why there is none; its file lies in the checkpoint or comes from the hub."""
     path = folder / _MASK_FILE
     try:
@@ -529,24 +671,10 @@ def _load_mask_decoder(folder: Path, hub: Hub) -> tuple[MaskDecoder | None, str 
             path = hub.file(_MASK_REPOSITORY, _MASK_FILE, sha256=_MASK_SHA256)
         return MaskDecoder.from_file(path), None
     except UserError as error:
-        return None, f"Masks cannot be drawn, only boxes: {error}"
+        return None, Sentence("Masks cannot be drawn, only boxes: {why}", why=error.sentence)
     except Exception as error:  # a damaged file must not keep the model from answering
         logger.warning("%s cannot be loaded", path, exc_info=error)
-        return None, f"Masks cannot be drawn, only boxes: the file {path} is damaged."
-
-
-def _quantization(quantize: str) -> Any | None:
-    """The configuration that quantizes while loading, or None for "none"."""
-    if quantize == "none":
-        return None
-    if importlib.util.find_spec("torchao") is None:
-        raise ModelUnavailable(f"--quantize {quantize} needs torchao: pip install torchao.")
-    from torchao.quantization import Int4WeightOnlyConfig, Int8WeightOnlyConfig  # not a requirement
-    from transformers import TorchAoConfig
-
-    kind = Int8WeightOnlyConfig() if quantize == "int8" else Int4WeightOnlyConfig(group_size=128)
-    # SigLIP's 4304 divides by neither 64 nor 128, and both parts are small.
-    return TorchAoConfig(kind, modules_to_not_convert=["model.vision_tower", "model.multi_modal_projector", "lm_head"])
+        return None, Sentence("Masks cannot be drawn, only boxes: the file {path} is damaged.", path=str(path))
 
 
 def _out_of_reach(checkpoint: Checkpoint, hub: Hub) -> str | None:
@@ -556,14 +684,15 @@ def _out_of_reach(checkpoint: Checkpoint, hub: Hub) -> str | None:
     if hub.cached(repository, patterns=_FILES):
         return None
     if not hub.has_token:
-        return (
-            f"{repository.id} needs a login. Set HF_TOKEN to an access token and accept the licence at "
-            f"{hub.page(repository)}."
+        return Sentence(
+            "{repository} needs a login. Set HF_TOKEN to an access token and accept the licence at {page}.",
+            repository=repository.id,
+            page=hub.page(repository),
         )
     try:
         hub.check_access(repository)
     except ModelUnavailable as error:
-        return str(error)
+        return error.sentence
     return None
 
 
@@ -576,10 +705,17 @@ def _check_memory(checkpoint: Checkpoint, weights: float, device: torch.device) 
     needed = _needed(weights)
     free = _free_memory(device)
     if needed > free:
-        where = "GPU memory" if device.type == "cuda" else "memory"
+        where = Sentence("GPU memory") if device.type == "cuda" else Sentence("memory")
         raise ModelUnavailable(
-            f"{checkpoint.name} needs about {gigabytes(needed)} of {where}, and {gigabytes(free)} are free on {device}."
-            " Close what else uses it, choose a smaller model, or try --dtype bfloat16 or --quantize int8."
+            Sentence(
+                "{name} needs about {need} of {where}, and {free} are free on {device}. Close what else uses it, "
+                "choose a smaller model, or try --dtype bfloat16 or --quantize int8.",
+                name=checkpoint.name,
+                need=gigabytes(needed),
+                where=where,
+                free=gigabytes(free),
+                device=str(device),
+            )
         )
 
 
@@ -587,51 +723,6 @@ def _free_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return available_memory()
-
-
-def available_memory(*, proc: Path = Path("/proc/self/cgroup"), cgroups: Path = Path("/sys/fs/cgroup")) -> int:
-    """Bytes that this process can still take: of the machine, and of every control group around it.
-
-    A container sees the whole machine's memory in /proc/meminfo; its limit is that of its control group, of version 1
-    or 2. Cached files count as used there, but give way.
-
-    Args:
-        proc: The file that names the groups of this process.
-        cgroups: Where the groups' files are.
-    """
-    available = int(psutil.virtual_memory().available)
-    for folder, limit_file, usage_file, cache in _groups(proc, cgroups):
-        try:
-            limit = int((folder / limit_file).read_text())
-            used = int((folder / usage_file).read_text())
-            statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-            available = min(available, limit - used + int(statistics.get(cache, 0)))
-        except (OSError, ValueError):  # no such group in this name space, or "max": no limit
-            continue
-    return max(available, 0)
-
-
-def _groups(proc: Path, cgroups: Path) -> Iterator[tuple[Path, str, str, str]]:
-    """Folders of memory control groups, innermost first, with the names of their files and statistic."""
-    try:
-        lines = proc.read_text().splitlines()
-    except OSError:
-        lines = []
-    for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers == "":
-            root, files = cgroups, ("memory.max", "memory.current", "inactive_file")
-        elif "memory" in controllers.split(","):
-            root = cgroups / "memory"
-            files = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-        else:
-            continue
-        group = root / path.lstrip("/")
-        while True:
-            yield group, *files
-            if group == root or root not in group.parents:
-                break
-            group = group.parent
 
 
 _reporter = threading.local()

@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING, Any, cast
 from PIL import Image
 from tqdm import tqdm  # type: ignore[import-untyped]  # has no types of its own
 
-from inference import tasks
-from inference.errors import Cancelled, InvalidInput, ModelUnavailable, UserError
+from inference import many, tasks
+from inference.errors import InvalidInput, ModelUnavailable, UserError
 from inference.settings import Quantization, Settings, device_name
 from inference.types import Request, Result
 
@@ -490,14 +490,10 @@ class _Answerer:
 
         image = open_picture(source.path, Limits(max_megabytes=_MAX_MEGABYTES))
         request = replace(self._request, image=image, id=source.name)
-        for item in self._pipeline.stream(request):
-            if self._stopped.is_set():
-                break
-            if isinstance(item, Result):
-                if self._store is not None:
-                    self._store.keep(source, image, item)
-                return item.to_json()
-        raise Cancelled("This picture was not answered because the run was stopped.")
+        result = many.answer(self._pipeline, request, stopped=self._stopped)
+        if self._store is not None:
+            self._store.keep(source, image, result)
+        return result.to_json()
 
 
 class _Store:

@@ -8,9 +8,18 @@ is a bug: it is logged, and the user sees an apology with a request id.
 class UserError(Exception):
     """Something the person who asked can understand or mend. `str(error)` is safe to show."""
 
+    @property
+    def sentence(self) -> str:
+        """The message; where it is a `Sentence` it still is one, which `str(error)` is not."""
+        return self.args[0] if self.args and isinstance(self.args[0], str) else str(self)
+
 
 class InvalidPicture(UserError):
     """The uploaded file is not a picture that can be used."""
+
+
+class InvalidVideo(UserError):
+    """The uploaded file is not a clip that can be used."""
 
 
 class InvalidInput(UserError):

@@ -69,6 +69,7 @@ class Drawing:
     boxes: bool = True
     masks: bool = True
     language: str = "en"
+    colours: Mapping[str, overlay.Colour] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +127,7 @@ def drawn_png(item: Exported, drawing: Drawing | None = None) -> bytes:
         boxes=drawing.boxes,
         masks=drawing.masks,
         language=drawing.language,
+        colours=drawing.colours,
     )
     return _png(drawn)
 
@@ -135,12 +137,16 @@ def json_text(result: Result) -> str:
     return json.dumps(result.to_json(), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
 
 
-def mask_pngs(result: Result) -> tuple[File, ...]:
+def mask_pngs(result: Result, *, colours: Mapping[str, overlay.Colour] | None = None) -> tuple[File, ...]:
     """The masks as greyscale PNGs of the picture's size, and one PNG that holds them all.
 
     Each `01-cat.png` has 255 where the object is and 0 elsewhere; its number is the object's place in the answer,
     from 1. In `index.png`, a palette picture, the value of a pixel is the number of the object there, 0 for none; where
     objects overlap, it is the smaller one's.
+
+    Args:
+        result: With or without masks.
+        colours: Those of the palette, if not those of the result's own labels; see `inference.overlay.draw`.
 
     Returns:
         The files, none if no detection has a mask.
@@ -161,7 +167,7 @@ def mask_pngs(result: Result) -> tuple[File, ...]:
     for number, _, mask in sorted(masked, key=lambda entry: -int(np.count_nonzero(entry[2]))):
         index[mask] = number  # the parser keeps 100 objects at most, so that a byte is enough
     picture = Image.fromarray(index)
-    picture.putpalette(_palette(result.detections))
+    picture.putpalette(_palette(result.detections, colours))
     files.append(File("index.png", _png(picture)))
     return tuple(files)
 
@@ -310,8 +316,18 @@ def write_zip(
     Raises:
         ValueError: A format is not known.
     """
+    pack(files(items, formats, drawing=drawing), target)
+
+
+def pack(contents: Iterable[File], target: BinaryIO) -> None:
+    """Writes files into one zip.
+
+    Args:
+        contents: With paths that differ.
+        target: Where the zip is written; it is not closed.
+    """
     with zipfile.ZipFile(target, "w") as archive:
-        for file in files(items, formats, drawing=drawing):
+        for file in contents:
             entry = zipfile.ZipInfo(file.path, date_time=_EPOCH)
             entry.create_system = 3  # the mode below is that of a Unix file, whatever system writes the zip
             entry.external_attr = 0o644 << 16
@@ -417,9 +433,9 @@ def _drawn_files(items: Sequence[Exported], drawing: Drawing) -> Iterator[File]:
             yield File(f"drawn/{named.stem}.png", drawn_png(item, drawing))
 
 
-def _mask_files(items: Sequence[Exported], _: Drawing) -> Iterator[File]:
+def _mask_files(items: Sequence[Exported], drawing: Drawing) -> Iterator[File]:
     for item in _named(items):
-        for file in mask_pngs(item.result):
+        for file in mask_pngs(item.result, colours=drawing.colours):
             yield File(f"masks/{item.stem}/{file.path}", file.content)
 
 
@@ -468,9 +484,9 @@ def _png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _palette(things: Sequence[Detection]) -> list[int]:
+def _palette(things: Sequence[Detection], colours: Mapping[str, overlay.Colour] | None) -> list[int]:
     """Red, green and blue of each value of the index picture: black for none, then the objects' own colours."""
-    colours = overlay.colours_of(thing.label for thing in things)
+    colours = overlay.colours_of(thing.label for thing in things) if colours is None else colours
     return [0, 0, 0] + [channel for thing in things for channel in colours[thing.label]]
 
 

@@ -3,21 +3,30 @@
 Knows the states of models. Knows nothing of tasks, texts or pages.
 """
 
+import gc
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, Protocol
 
+import torch
+
 from inference import checkpoints
+from inference.batch import Batch
 from inference.checkpoints import Choice, LoadedModel
 from inference.engine import Engine
 from inference.errors import InvalidInput, ModelUnavailable, UserError
+from inference.generation import Row
+from inference.sentences import Sentence
 from inference.settings import Settings
 from inference.translation import Translators
 
 logger = logging.getLogger(__name__)
+
+AGAIN = Sentence("The model is being started again.")
 
 State = Literal["waiting", "loading", "ready", "failed"]
 
@@ -35,6 +44,7 @@ class ModelStatus:
         device, dtype: Where and how it runs; empty until it is loaded.
         parameters: How many it has; 0 until it is loaded.
         mask_problem: Why it cannot draw masks, or None.
+        asked: The name by which it was asked for, also when it is loaded.
     """
 
     name: str
@@ -46,6 +56,7 @@ class ModelStatus:
     dtype: str = ""
     parameters: int = 0
     mask_problem: str | None = None
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +84,8 @@ class ModelHost:
         load: Loads one by name.
         translators: Makes the (lazily loaded) translators of a loaded model.
         queue_size: How many requests may wait for one model.
+        hang_seconds: How long one step of a model may take before it is given up.
+        lost: Is called when the GPU failed in a way that only a new process can mend.
     """
 
     def __init__(
@@ -82,15 +95,21 @@ class ModelHost:
         load: Load,
         translators: Callable[[LoadedModel], Translators],
         queue_size: int = 64,
+        hang_seconds: float = 300.0,
+        lost: Callable[[], None] | None = None,
     ) -> None:
         self._choices = tuple(choices)
         self._load = load
         self._translators = translators
         self._queue_size = queue_size
+        self._hang_seconds = hang_seconds
+        self._lost = lost
         self._lock = threading.Lock()
-        self._statuses = [ModelStatus(choice.name, "waiting", detail=choice.reason) for choice in self._choices]
+        self._statuses = [
+            ModelStatus(choice.name, "waiting", detail=choice.reason, asked=choice.name) for choice in self._choices
+        ]
         self._hosted: dict[str, HostedModel] = {}
-        self._closed = False
+        self._closed = self._draining = False
         self._thread = threading.Thread(target=self._load_all, name="model-loader", daemon=True)
 
     def start(self) -> None:
@@ -108,7 +127,12 @@ class ModelHost:
     def statuses(self) -> tuple[ModelStatus, ...]:
         """How every model is doing, in the order asked for."""
         with self._lock:
-            return tuple(self._statuses)
+            return tuple(
+                replace(status, state="loading", progress=0.0, detail=AGAIN)
+                if status.state == "ready" and not self._hosted[status.name].engine.ready
+                else status
+                for status in self._statuses
+            )
 
     def get(self, name: str | None = None) -> HostedModel:
         """A model that is ready.
@@ -130,13 +154,48 @@ class ModelHost:
                 candidates = [status for status in self._statuses if status.name == name]
             if not candidates:
                 names = ", ".join(status.name for status in self._statuses)
-                raise InvalidInput(f"There is no model “{(name or '')[:80]}” here. There is: {names}.")
+                raise InvalidInput(
+                    Sentence("There is no model “{name}” here. There is: {names}.", name=(name or "")[:80], names=names)
+                )
             status = candidates[0]
             if status.state == "ready":
                 return self._hosted[status.name]
             if status.state == "failed":
                 raise ModelUnavailable(status.detail)
-            raise ModelUnavailable(f"The model {status.name} is still loading ({status.progress:.0%}). Try again soon.")
+            raise ModelUnavailable(
+                Sentence(
+                    "The model {name} is still loading ({percent}%). Try again soon.",
+                    name=status.name,
+                    percent=round(status.progress * 100),
+                )
+            )
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request can be answered just now."""
+        return not self._draining and any(status.state == "ready" for status in self.statuses())
+
+    @property
+    def engines(self) -> dict[str, Engine]:
+        """The engines of the models that are loaded, by the models' names."""
+        with self._lock:
+            return {name: hosted.engine for name, hosted in self._hosted.items()}
+
+    def drain(self, timeout: float) -> bool:
+        """Refuses what waits and what comes, and lets what is being answered come to its end.
+
+        Args:
+            timeout: Seconds to wait for that at most.
+
+        Returns:
+            Whether everything has ended.
+        """
+        self._draining = True
+        engines = self.engines.values()
+        end = time.monotonic() + timeout
+        for engine in engines:
+            engine.drain(0)
+        return all(engine.drain(max(0.0, end - time.monotonic())) for engine in engines)
 
     def close(self) -> None:
         """Stops the engines; what is in flight ends with a plain error."""
@@ -147,53 +206,105 @@ class ModelHost:
             model.engine.close()
 
     def _load_all(self) -> None:
-        for index, choice in enumerate(self._choices):
-            self._update(index, state="loading", detail=f"Loading {choice.name}.")
-            logger.info("Loading %s. %s", choice.name, choice.reason)
-            try:
-                hosted = self._host(index, choice.name)
-            except UserError as error:
-                logger.error("%s could not be loaded: %s", choice.name, error)
-                self._update(index, state="failed", detail=str(error))
-            except Exception:
-                logger.exception("%s could not be loaded", choice.name)
-                self._update(index, state="failed", detail=f"{choice.name} could not be loaded; the log says why.")
-            else:
-                with self._lock:
-                    if self._closed:
-                        hosted.engine.close()
-                        return
-                    self._hosted[hosted.loaded.name] = hosted
-                    loaded = hosted.loaded
-                    self._statuses[index] = ModelStatus(
-                        name=loaded.name,
-                        state="ready",
-                        progress=1.0,
-                        detail=choice.reason,
-                        embedded=loaded.embedded,
-                        device=str(loaded.device),
-                        dtype=str(loaded.dtype).removeprefix("torch."),
-                        parameters=loaded.parameters,
-                        mask_problem=loaded.mask_problem,
-                    )
-                logger.info("%s is ready on %s after %.1f s", loaded.name, loaded.device, loaded.seconds)
+        for index in range(len(self._choices)):
+            self._load_one(index)
+
+    def _load_one(self, index: int) -> None:
+        choice = self._choices[index]
+        self._update(index, state="loading", progress=0.0, detail=Sentence("Loading {name}.", name=choice.name))
+        logger.info("Loading %s. %s", choice.name, choice.reason)
+        try:
+            hosted = self._host(index, choice.name)
+        except UserError as error:
+            logger.error("%s could not be loaded: %s", choice.name, error)
+            self._update(index, state="failed", detail=error.sentence)
+        except Exception:
+            logger.exception("%s could not be loaded", choice.name)
+            sentence = Sentence("{name} could not be loaded; the log says why.", name=choice.name)
+            self._update(index, state="failed", detail=sentence)
+        else:
+            with self._lock:
+                if self._closed:
+                    hosted.engine.close()
+                    return
+                self._hosted[hosted.loaded.name] = hosted
+                self._statuses[index] = _ready(choice, hosted.loaded)
+            logger.info(
+                "%s is ready on %s after %.1f s", hosted.loaded.name, hosted.loaded.device, hosted.loaded.seconds
+            )
 
     def _host(self, index: int, name: str) -> HostedModel:
         def progress(fraction: float, what: str) -> None:
-            self._update(index, progress=fraction, detail=what)
             logger.info("%3.0f %%  %s", fraction * 100, what)
+            with self._lock:
+                loading = self._statuses[index].state == "loading"
+            if loading:  # an engine that makes a new batch after a fault is ready all the while
+                self._update(index, progress=fraction, detail=what)
+
+        def make_batch() -> Batch[Row]:
+            batch: Batch[Row] = Batch(loaded.model, loaded.processor, slots=None)
+            batch.warm_up(progress)
+            return batch
 
         loaded = self._load(name, progress=progress)
-        engine = Engine(loaded.model, loaded.processor, queue_size=self._queue_size)
+        engine = Engine(
+            loaded.model,
+            loaded.processor,
+            queue_size=self._queue_size,
+            hang_seconds=self._hang_seconds,
+            make_batch=make_batch,
+            broken=partial(self._broke, index),
+        )
         return HostedModel(loaded, engine, self._translators(loaded))
+
+    def _broke(self, index: int, lost_device: bool) -> None:
+        """An engine cannot go on. It tells so in a thread of its own, which it may have to end: so in another here."""
+        self._update(index, state="loading", progress=0.0, detail=AGAIN)
+        if lost_device and self._lost is not None:
+            logger.critical("The GPU failed in a way that only a new process can mend.")
+            self._lost()
+        else:
+            threading.Thread(target=self._load_again, args=(index,), name="model-loader", daemon=True).start()
+
+    def _load_again(self, index: int) -> None:
+        with self._lock:
+            old = self._hosted.pop(self._statuses[index].name, None)
+            if self._closed:
+                return
+        if old is not None:
+            old.engine.close()
+        del old
+        gc.collect()  # a model, and the frames that failed, hold each other in circles
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+        self._load_one(index)
 
     def _update(self, index: int, **changes: object) -> None:
         with self._lock:
             self._statuses[index] = replace(self._statuses[index], **changes)  # type: ignore[arg-type]
 
 
-def host_models(settings: Settings) -> ModelHost:
+def _ready(choice: Choice, loaded: LoadedModel) -> ModelStatus:
+    return ModelStatus(
+        name=loaded.name,
+        state="ready",
+        progress=1.0,
+        detail=choice.reason,
+        embedded=loaded.embedded,
+        device=str(loaded.device),
+        dtype=str(loaded.dtype).removeprefix("torch."),
+        parameters=loaded.parameters,
+        mask_problem=loaded.mask_problem,
+        asked=choice.name,
+    )
+
+
+def host_models(settings: Settings, *, lost: Callable[[], None] | None = None) -> ModelHost:
     """The models that the settings ask for, not loaded yet.
+
+    Args:
+        settings: How the app was started.
+        lost: Is called when the GPU failed in a way that only a new process can mend.
 
     Raises:
         ModelUnavailable: There is no such device.
@@ -204,4 +315,6 @@ def host_models(settings: Settings) -> ModelHost:
         load=partial(checkpoints.load, device=device, dtype=settings.dtype, quantize=settings.quantize),
         translators=lambda loaded: Translators(loaded.translators, device=loaded.device),
         queue_size=settings.max_queue,
+        hang_seconds=settings.hang_seconds,
+        lost=lost,
     )

@@ -38,6 +38,7 @@ from huggingface_hub.errors import (
 )
 
 from inference.errors import ModelUnavailable
+from inference.sentences import Sentence
 
 logger = logging.getLogger(__name__)
 
@@ -148,8 +149,12 @@ class Hub:
             path.resolve().unlink(missing_ok=True)
             path.unlink(missing_ok=True)
             raise ModelUnavailable(
-                f"The file {name} from {self.page(repository)} is not the one that is expected (its SHA-256 differs), "
-                "so it was deleted and is not used."
+                Sentence(
+                    "The file {name} from {page} is not the one that is expected (its SHA-256 differs), so it was "
+                    "deleted and is not used.",
+                    name=name,
+                    page=self.page(repository),
+                )
             )
         return path
 
@@ -176,8 +181,14 @@ class Hub:
         free = free_disk(self.folder)
         if missing > free:
             raise ModelUnavailable(
-                f"{repository} needs {gigabytes(missing)} of disk for its download, and {gigabytes(free)} are free in "
-                f"{self.folder}. Make room there, or set HF_HOME to a folder on a larger disk."
+                Sentence(
+                    "{repository} needs {need} of disk for its download, and {free} are free in {folder}. Make room "
+                    "there, or set HF_HOME to a folder on a larger disk.",
+                    repository=str(repository),
+                    need=gigabytes(missing),
+                    free=gigabytes(free),
+                    folder=str(self.folder),
+                )
             )
         shown = -1
 
@@ -187,7 +198,12 @@ class Hub:
             percent = min(100, done * 100 // missing) if missing else 100
             if progress is not None and missing and percent > shown:
                 shown = percent
-                what = f"Downloading {repository}: {gigabytes(min(done, missing))} of {gigabytes(missing)}"
+                what = Sentence(
+                    "Downloading {repository}: {done} of {all}",
+                    repository=str(repository),
+                    done=gigabytes(min(done, missing)),
+                    all=gigabytes(missing),
+                )
                 progress(percent / 100, what)
 
         report(0)
@@ -260,7 +276,7 @@ class Hub:
                 missing += file.size or 0
         return [file.rfilename for file in files], missing
 
-    def explain(self, error: BaseException, repository: Repository, name: str | None = None) -> str:
+    def explain(self, error: BaseException, repository: Repository, name: str | None = None) -> Sentence:
         """Why something could not be had from the hub, in a sentence or two.
 
         Args:
@@ -271,13 +287,15 @@ class Hub:
         chain = list(_chain(error))
         for sentences in (_SENTENCES, _LAST_SENTENCES):
             for link in chain:
-                for kind, sentence in sentences:
+                for kind, explain in sentences:
                     if isinstance(link, kind):
-                        return sentence(self, link, repository, name)
+                        return explain(self, link, repository, name)
         logger.warning("%s could not be fetched", repository, exc_info=error)
-        return (
-            f"{repository} could not be downloaded from {self.address} ({type(chain[-1]).__name__}). Try again; the "
-            "log has the details."
+        return Sentence(
+            "{repository} could not be downloaded from {hub} ({kind}). Try again; the log has the details.",
+            repository=str(repository),
+            hub=self.address,
+            kind=type(chain[-1]).__name__,
         )
 
     @property
@@ -376,116 +394,177 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-Sentence = Callable[[Hub, Any, Repository, str | None], str]
-
-_LOG_IN = "set HF_TOKEN to an access token, or run “hf auth login”"
+Explanation = Callable[[Hub, Any, Repository, str | None], Sentence]
 
 
-def _gated(hub: Hub, error: GatedRepoError, repository: Repository, _: str | None) -> str:
-    page = hub.page(repository)
+def _gated(hub: Hub, error: GatedRepoError, repository: Repository, _: str | None) -> Sentence:
     if error.response.status_code == 403:
-        return (
-            f"The licence of {repository.id} is not accepted yet by the account of this token: accept it at {page}, "
-            "then try again."
+        return Sentence(
+            "The licence of {repository} is not accepted yet by the account of this token: accept it at {page}, then "
+            "try again.",
+            repository=repository.id,
+            page=hub.page(repository),
         )
     if hub.has_token:
-        return (
-            f"The hub does not accept the access token that is set, and {repository.id} needs one: make a new one at "
-            f"{hub.address}/settings/tokens and set HF_TOKEN to it."
+        return Sentence(
+            "The hub does not accept the access token that is set, and {repository} needs one: make a new one at "
+            "{hub}/settings/tokens and set HF_TOKEN to it.",
+            repository=repository.id,
+            hub=hub.address,
         )
-    return f"{repository.id} needs a login: {_LOG_IN}, and accept the licence at {page}."
-
-
-def _no_repository(hub: Hub, error: RepositoryNotFoundError, repository: Repository, _: str | None) -> str:
-    if error.response.status_code == 401 and hub.has_token:
-        return _bad_token(hub, error, repository, None)
-    if error.response.status_code == 401:
-        return (
-            f"There is no {repository.kind} {repository.id} that can be seen at {hub.address} without a login. Check "
-            f"the name; if it is private, {_LOG_IN}."
-        )
-    private = "" if not hub.has_token else ", or this access token may not see it"
-    return f"There is no {repository.kind} {repository.id} at {hub.address}{private}. Check the name."
-
-
-def _bad_token(hub: Hub, _: Any, repository: Repository, __: str | None) -> str:
-    return (
-        f"The hub refused the access token that is set while looking for {repository.id}: make a new one at "
-        f"{hub.address}/settings/tokens and set HF_TOKEN to it."
+    return Sentence(
+        "{repository} needs a login: set HF_TOKEN to an access token, or run “hf auth login”, and accept the licence "
+        "at {page}.",
+        repository=repository.id,
+        page=hub.page(repository),
     )
 
 
-def _no_revision(_: Hub, __: Any, repository: Repository, ___: str | None) -> str:
-    return f"{repository.id} has no revision “{repository.revision}”."
+def _no_repository(hub: Hub, error: RepositoryNotFoundError, repository: Repository, _: str | None) -> Sentence:
+    if error.response.status_code == 401 and hub.has_token:
+        return _bad_token(hub, error, repository, None)
+    asked: dict[str, str] = {"kind": repository.kind, "repository": repository.id, "hub": hub.address}
+    if error.response.status_code == 401:
+        return Sentence(
+            "There is no {kind} {repository} that can be seen at {hub} without a login. Check the name; if it is "
+            "private, set HF_TOKEN to an access token, or run “hf auth login”.",
+            **asked,
+        )
+    if hub.has_token:
+        return Sentence(
+            "There is no {kind} {repository} at {hub}, or this access token may not see it. Check the name.", **asked
+        )
+    return Sentence("There is no {kind} {repository} at {hub}. Check the name.", **asked)
 
 
-def _no_file(_: Hub, __: Any, repository: Repository, name: str | None) -> str:
-    return f"{repository} has no file {name}." if name else f"A file of {repository} is missing on the hub."
+def _bad_token(hub: Hub, _: Any, repository: Repository, __: str | None) -> Sentence:
+    return Sentence(
+        "The hub refused the access token that is set while looking for {repository}: make a new one at "
+        "{hub}/settings/tokens and set HF_TOKEN to it.",
+        repository=repository.id,
+        hub=hub.address,
+    )
 
 
-def _disabled(hub: Hub, _: Any, repository: Repository, __: str | None) -> str:
-    return f"Access to {repository.id} has been disabled on the hub; {hub.page(repository)} may say why."
+def _no_revision(_: Hub, __: Any, repository: Repository, ___: str | None) -> Sentence:
+    return Sentence(
+        "{repository} has no revision “{revision}”.", repository=repository.id, revision=repository.revision
+    )
 
 
-def _http(hub: Hub, error: HfHubHTTPError, repository: Repository, _: str | None) -> str:
+def _no_file(_: Hub, __: Any, repository: Repository, name: str | None) -> Sentence:
+    if name:
+        return Sentence("{repository} has no file {name}.", repository=str(repository), name=name)
+    return Sentence("A file of {repository} is missing on the hub.", repository=str(repository))
+
+
+def _disabled(hub: Hub, _: Any, repository: Repository, __: str | None) -> Sentence:
+    return Sentence(
+        "Access to {repository} has been disabled on the hub; {page} may say why.",
+        repository=repository.id,
+        page=hub.page(repository),
+    )
+
+
+def _http(hub: Hub, error: HfHubHTTPError, repository: Repository, _: str | None) -> Sentence:
     status = error.response.status_code
     if status == 401:
         return _bad_token(hub, error, repository, None)
     if status == 403:
-        return (
-            f"This access token may not read {repository.id}. If it is a fine-grained token, give it access to public "
-            f"gated repositories at {hub.address}/settings/tokens."
+        return Sentence(
+            "This access token may not read {repository}. If it is a fine-grained token, give it access to public "
+            "gated repositories at {hub}/settings/tokens.",
+            repository=repository.id,
+            hub=hub.address,
         )
     if status == 429:
-        return f"The hub asks for fewer requests (429) and did not give {repository}. Try again in a few minutes."
-    return f"The hub at {hub.address} answered with an error ({status}) when asked for {repository}. Try again later."
-
-
-def _offline(hub: Hub, _: Any, repository: Repository, __: str | None) -> str:
-    return (
-        f"{repository} has not been downloaded to {hub.folder} yet, and HF_HUB_OFFLINE forbids to ask the hub: unset "
-        "it, or download the model first."
+        return Sentence(
+            "The hub asks for fewer requests (429) and did not give {repository}. Try again in a few minutes.",
+            repository=str(repository),
+        )
+    return Sentence(
+        "The hub at {hub} answered with an error ({status}) when asked for {repository}. Try again later.",
+        hub=hub.address,
+        status=status,
+        repository=str(repository),
     )
 
 
-def _timeout(hub: Hub, _: Any, repository: Repository, __: str | None) -> str:
-    return (
-        f"The hub at {hub.address} did not answer in time, so {repository} could not be fetched. Check the network and "
-        "try again."
+def _offline(hub: Hub, _: Any, repository: Repository, __: str | None) -> Sentence:
+    return Sentence(
+        "{repository} has not been downloaded to {folder} yet, and HF_HUB_OFFLINE forbids to ask the hub: unset it, or "
+        "download the model first.",
+        repository=str(repository),
+        folder=str(hub.folder),
     )
 
 
-def _unreachable(hub: Hub, _: Any, repository: Repository, __: str | None) -> str:
-    return (
-        f"The hub at {hub.address} cannot be reached, and {repository} is not in {hub.folder} yet. Check the network, "
-        "or download it first where there is one."
+def _timeout(hub: Hub, _: Any, repository: Repository, __: str | None) -> Sentence:
+    return Sentence(
+        "The hub at {hub} did not answer in time, so {repository} could not be fetched. Check the network and try "
+        "again.",
+        hub=hub.address,
+        repository=str(repository),
     )
 
 
-def _cut(hub: Hub, _: Any, repository: Repository, __: str | None) -> str:
-    return f"The download of {repository} from {hub.address} broke off before its end. Try again."
+def _unreachable(hub: Hub, _: Any, repository: Repository, __: str | None) -> Sentence:
+    return Sentence(
+        "The hub at {hub} cannot be reached, and {repository} is not in {folder} yet. Check the network, or download "
+        "it first where there is one.",
+        hub=hub.address,
+        repository=str(repository),
+        folder=str(hub.folder),
+    )
 
 
-def _not_cached(hub: Hub, _: Any, repository: Repository, __: str | None) -> str:
-    return f"{repository} has not been downloaded to {hub.folder} yet, and the hub cannot be asked."
+def _cut(hub: Hub, _: Any, repository: Repository, __: str | None) -> Sentence:
+    return Sentence(
+        "The download of {repository} from {hub} broke off before its end. Try again.",
+        repository=str(repository),
+        hub=hub.address,
+    )
 
 
-def _not_an_id(_: Hub, __: Any, repository: Repository, ___: str | None) -> str:
-    return f"“{repository.id}” is not the id of a model on the hub; an id looks like google/paligemma2-3b-mix-448."
+def _not_cached(hub: Hub, _: Any, repository: Repository, __: str | None) -> Sentence:
+    return Sentence(
+        "{repository} has not been downloaded to {folder} yet, and the hub cannot be asked.",
+        repository=str(repository),
+        folder=str(hub.folder),
+    )
 
 
-def _system(hub: Hub, error: OSError, repository: Repository, name: str | None) -> str:
+def _not_an_id(_: Hub, __: Any, repository: Repository, ___: str | None) -> Sentence:
+    return Sentence(
+        "“{repository}” is not the id of a model on the hub; an id looks like google/paligemma2-3b-mix-448.",
+        repository=repository.id,
+    )
+
+
+def _system(hub: Hub, error: OSError, repository: Repository, name: str | None) -> Sentence:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"The disk of {hub.folder} is full, so {repository} could not be downloaded: make room, then try again."
+        return Sentence(
+            "The disk of {folder} is full, so {repository} could not be downloaded: make room, then try again.",
+            folder=str(hub.folder),
+            repository=str(repository),
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{hub.folder} cannot be written, so {repository} cannot be kept: set HF_HOME to a folder that can."
+        return Sentence(
+            "{folder} cannot be written, so {repository} cannot be kept: set HF_HOME to a folder that can.",
+            folder=str(hub.folder),
+            repository=str(repository),
+        )
     if error.errno is None and "Consistency check failed" in str(error):
         return _cut(hub, error, repository, name)
-    return f"{repository} could not be downloaded ({error.strerror or type(error).__name__}). Try again."
+    return Sentence(
+        "{repository} could not be downloaded ({why}). Try again.",
+        repository=str(repository),
+        why=error.strerror or type(error).__name__,
+    )
 
 
 # Looked through in this order for each error of a chain, so the more special kind stands first.
-_SENTENCES: Sequence[tuple[type[BaseException], Sentence]] = (
+_SENTENCES: Sequence[tuple[type[BaseException], Explanation]] = (
     (GatedRepoError, _gated),
     (RevisionNotFoundError, _no_revision),
     (RepositoryNotFoundError, _no_repository),
@@ -501,7 +580,7 @@ _SENTENCES: Sequence[tuple[type[BaseException], Sentence]] = (
 )
 
 # Only for a chain without any of those above: the hub's client wraps what happened in errors of these kinds.
-_LAST_SENTENCES: Sequence[tuple[type[BaseException], Sentence]] = (
+_LAST_SENTENCES: Sequence[tuple[type[BaseException], Explanation]] = (
     (EntryNotFoundError, _not_cached),
     (OSError, _system),
 )

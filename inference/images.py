@@ -8,9 +8,11 @@ decoded.
 
 import io
 import math
+import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
@@ -28,7 +30,8 @@ from PIL import (
     features,
 )
 
-from inference.errors import InvalidPicture
+from inference.errors import Busy, InvalidPicture, UserError
+from inference.sentences import Sentence
 
 _MEGABYTE = 1024 * 1024  # as the upload component of the page counts them
 _MEGAPIXEL = 1_000_000
@@ -37,19 +40,24 @@ _ORIENTATION_TAG = 0x0112
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an uploaded picture may be.
+    """What an uploaded picture may be, and how many may be decoded at once.
 
     Attributes:
         max_megabytes: Size of the file, in units of 1024 × 1024 bytes.
         max_megapixels: Width times height, in millions.
         max_side: Longer side, in pixels.
         max_aspect: Longer side divided by the shorter one.
+        decoding: Held while a picture is decoded, which takes up to sixteen bytes a pixel for a moment; None where
+            nobody else decodes beside the caller.
+        patience: Seconds that a picture waits for its turn to be decoded.
     """
 
     max_megabytes: float = 20
     max_megapixels: float = 40
     max_side: int = 20_000
     max_aspect: float = 200
+    decoding: threading.Semaphore | None = field(default=None, compare=False, repr=False)
+    patience: float = 60
 
 
 _Reader = Callable[[io.BytesIO], ImageFile.ImageFile]
@@ -96,6 +104,7 @@ def open_picture(source: Path | str | bytes, limits: Limits | None = None) -> Im
 
     Raises:
         InvalidPicture: In every other case, whatever the bytes are.
+        Busy: Too many others are being decoded.
     """
     limits = limits or Limits()
     content = _read(source, limits)
@@ -115,6 +124,7 @@ def check_picture(image: Image.Image, limits: Limits | None = None) -> Image.Ima
 
     Raises:
         InvalidPicture: It is too large, too narrow, empty, broken or of an unknown kind.
+        Busy: Too many others are being decoded.
     """
     limits = limits or Limits()
     with _plain_errors(limits):
@@ -134,24 +144,29 @@ def _read(source: Path | str | bytes, limits: Limits) -> bytes:
             path = Path(source)
             # A device or a pipe has no size to check, and reading it may never end.
             if not path.is_file():
-                raise InvalidPicture(f"There is no picture file there; {_allowed(limits)}.")
-            with path.open("rb") as file:
+                raise _not_allowed("There is no picture file there; {allowed}.", limits)
+            # What the kernel serves as a file may have nothing to say yet: then nothing comes, instead of waiting.
+            with open(path, "rb", opener=_open_without_waiting) as file:
                 # One byte more than allowed is enough to know; the file may grow while it is read.
-                content = file.read(int(limits.max_megabytes * _MEGABYTE) + 1)
+                content = file.read(int(limits.max_megabytes * _MEGABYTE) + 1) or b""
                 size = max(path.stat().st_size, len(content))
         except (OSError, ValueError) as error:
-            raise InvalidPicture(f"The picture file cannot be read; {_allowed(limits)}.") from error
+            raise _not_allowed("The picture file cannot be read; {allowed}.", limits) from error
         _check_megabytes(size, limits)
     _check_megabytes(len(content), limits)
     if not content:
-        raise InvalidPicture(f"The picture file is empty; {_allowed(limits)}.")
+        raise _not_allowed("The picture file is empty; {allowed}.", limits)
     return content
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _reader(content: bytes, limits: Limits) -> _Reader:
     name = _format_of(content[:64])
     if name is None or name not in allowed_formats():
-        raise InvalidPicture(f"This file is not a picture that can be opened here; {_allowed(limits)}.")
+        raise _not_allowed("This file is not a picture that can be opened here; {allowed}.", limits)
     return _READERS[name]
 
 
@@ -180,66 +195,112 @@ def _plain_errors(limits: Limits) -> Iterator[None]:
     """Turns whatever Pillow raises into an InvalidPicture."""
     try:
         yield
-    except InvalidPicture:
+    except UserError:
         raise
     except MemoryError as error:
         raise InvalidPicture(
-            f"There is not enough memory to open this picture; a smaller one may work, and up to "
-            f"{limits.max_megapixels:g} megapixels are allowed."
+            Sentence(
+                "There is not enough memory to open this picture; a smaller one may work, and up to {most:g} "
+                "megapixels are allowed.",
+                most=limits.max_megapixels,
+            )
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise InvalidPicture(
-            f"The picture is too large; at most {limits.max_megapixels:g} megapixels are allowed."
+            Sentence("The picture is too large; at most {most:g} megapixels are allowed.", most=limits.max_megapixels)
         ) from error
     # Hostile bytes make Pillow's decoders raise nearly anything (OSError, SyntaxError, struct.error, KeyError,
     # ZeroDivisionError …), and a warning too where the process turns warnings into errors.
     except Exception as error:
-        raise InvalidPicture(
-            f"The picture is damaged or incomplete and cannot be opened; {_allowed(limits)}."
-        ) from error
+        raise _not_allowed("The picture is damaged or incomplete and cannot be opened; {allowed}.", limits) from error
 
 
 def _normalise(image: Image.Image, limits: Limits) -> Image.Image:
     _check_dimensions(image.size, limits)
-    image.load()
-    # After loading: a PNG may carry its EXIF behind the pixels, and Pillow itself turns some TIFFs while it loads.
-    _check_dimensions(image.size, limits)
-    orientation = _orientation(image)
-    picture = _to_rgb(image)
-    picture.info = {}
-    if orientation in _UPRIGHT:
-        picture = picture.transpose(_UPRIGHT[orientation])
-    return picture
+    with _turn(limits):
+        image.load()
+        # After loading: a PNG may carry its EXIF behind the pixels, and Pillow itself turns some TIFFs while it loads.
+        _check_dimensions(image.size, limits)
+        orientation = _orientation(image)
+        picture = _to_rgb(image)
+        picture.info = {}
+        if orientation in _UPRIGHT:
+            picture = picture.transpose(_UPRIGHT[orientation])
+        return picture
+
+
+@contextmanager
+def _turn(limits: Limits) -> Iterator[None]:
+    """Waits until few enough others are being decoded."""
+    if limits.decoding is None:
+        yield
+        return
+    if not limits.decoding.acquire(timeout=limits.patience):
+        raise Busy(Sentence("Too many pictures are being opened at the moment. Try again in a minute."))
+    try:
+        yield
+    finally:
+        limits.decoding.release()
 
 
 def _check_megabytes(size: int, limits: Limits) -> None:
     if size > limits.max_megabytes * _MEGABYTE:
         raise InvalidPicture(
-            f"The picture file has {_rounded_up(size / _MEGABYTE)} MB; at most {limits.max_megabytes:g} MB are allowed."
+            Sentence(
+                "The picture file has {size} MB; at most {most:g} MB are allowed.",
+                size=_rounded_up(size / _MEGABYTE),
+                most=limits.max_megabytes,
+            )
         )
 
 
 def _check_dimensions(size: tuple[int, int], limits: Limits) -> None:
     width, height = size
+    picture: dict[str, object] = {"width": width, "height": height}
     if width < 1 or height < 1:
-        raise InvalidPicture(f"The picture has no pixels ({width} × {height}); {_allowed(limits)}.")
-    picture = f"The picture is {width:,} × {height:,} pixels"
+        raise _not_allowed("The picture has no pixels ({width} × {height}); {allowed}.", limits, **picture)
     if max(width, height) > limits.max_side:
-        raise InvalidPicture(f"{picture}; each side may have at most {limits.max_side:,} pixels.")
+        raise InvalidPicture(
+            Sentence(
+                "The picture is {width:,} × {height:,} pixels; each side may have at most {most:,} pixels.",
+                most=limits.max_side,
+                **picture,
+            )
+        )
     if width * height > limits.max_megapixels * _MEGAPIXEL:
         raise InvalidPicture(
-            f"{picture} ({_rounded_up(width * height / _MEGAPIXEL)} megapixels); at most {limits.max_megapixels:g} "
-            "megapixels are allowed."
+            Sentence(
+                "The picture is {width:,} × {height:,} pixels ({megapixels} megapixels); at most {most:g} megapixels "
+                "are allowed.",
+                megapixels=_rounded_up(width * height / _MEGAPIXEL),
+                most=limits.max_megapixels,
+                **picture,
+            )
         )
     if max(width, height) > limits.max_aspect * min(width, height):
-        raise InvalidPicture(f"{picture}; the long side may be at most {limits.max_aspect:g} times the short one.")
+        raise InvalidPicture(
+            Sentence(
+                "The picture is {width:,} × {height:,} pixels; the long side may be at most {most:g} times the short "
+                "one.",
+                most=limits.max_aspect,
+                **picture,
+            )
+        )
 
 
-def _allowed(limits: Limits) -> str:
+def _not_allowed(template: str, limits: Limits, **fields: object) -> InvalidPicture:
+    """The refusal that says what is allowed, where the template has {allowed}."""
+    return InvalidPicture(Sentence(template, allowed=_allowed(limits), **fields))
+
+
+def _allowed(limits: Limits) -> Sentence:
     *names, last = allowed_formats()
-    return (
-        f"allowed are {', '.join(names)} and {last} files of up to {limits.max_megabytes:g} MB and "
-        f"{limits.max_megapixels:g} megapixels"
+    return Sentence(
+        "allowed are {formats} and {last} files of up to {megabytes:g} MB and {megapixels:g} megapixels",
+        formats=", ".join(names),
+        last=last,
+        megabytes=limits.max_megabytes,
+        megapixels=limits.max_megapixels,
     )
 
 

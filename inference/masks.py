@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from inference.errors import ModelUnavailable
+from inference.sentences import Sentence
 from inference.types import Box, Detection
 
 CODES = 16
@@ -103,7 +104,7 @@ class MaskDecoder:
         """
         path = Path(path)
         if not path.is_file():
-            raise ModelUnavailable(f"The file of the mask decoder is not there: {path}.")
+            raise ModelUnavailable(Sentence("The file of the mask decoder is not there: {path}.", path=str(path)))
         try:
             if not zipfile.is_zipfile(path):
                 raise ValueError("it is not an .npz file")
@@ -115,8 +116,12 @@ class MaskDecoder:
         # What zipfile and NumPy raise for damaged, encrypted and unknown content.
         except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
             raise ModelUnavailable(
-                f"The mask decoder cannot be loaded from {path}: {_first_line(error)}. It needs the arrays of "
-                "vae-oid.npz; fetching the file again may help."
+                Sentence(
+                    "The mask decoder cannot be loaded from {path}: {why}. It needs the arrays of vae-oid.npz; "
+                    "fetching the file again may help.",
+                    path=str(path),
+                    why=_first_line(error),
+                )
             ) from error
 
     @torch.inference_mode()

@@ -3,7 +3,6 @@
 Knows shapes, slots and bytes. Knows no model and no requests.
 """
 
-import itertools
 import math
 from collections import OrderedDict
 
@@ -14,7 +13,7 @@ import torch
 class SlotCache:
     """Keys and values of every slot, allocated once.
 
-    One tensor (slots, heads, capacity, head_dim) a layer for the keys and one for the values.
+    One tensor (slots, keys' heads and then values' heads, capacity, head_dim) a layer.
     """
 
     def __init__(
@@ -29,22 +28,14 @@ class SlotCache:
         device: torch.device,
     ) -> None:
         self.slots = slots
-        self.dtype = dtype
-        shape = (slots, heads, capacity, head_dim)
-        self.keys = [_zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
-        self.values = [_zeros(shape, dtype=dtype, device=device) for _ in range(layers)]
-
-    def reading(self, slot: int, length: int) -> "_ReadingView":
-        """What the model's layers write to while they read a prompt of this length into a slot."""
-        return _ReadingView(self, slot, length)
-
-    def writing(self, lengths: torch.Tensor, span: int) -> "_WritingView":
-        """What the layers write to for one new token of each row; lengths (rows,) are theirs before it."""
-        return _WritingView(self, lengths, span)
+        self.capacity = capacity
+        self.layers = [
+            _zeros((slots, 2 * heads, capacity, head_dim), dtype=dtype, device=device) for _ in range(layers)
+        ]
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copies the first `length` positions of a slot to another."""
-        for tensor in itertools.chain(self.keys, self.values):
+        for tensor in self.layers:
             tensor[target, :, :length] = tensor[source, :, :length]
 
 
@@ -54,35 +45,6 @@ def _zeros(shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) 
         return torch.zeros(shape, dtype=dtype, device=device)
     untouched = np.zeros(math.prod(shape) * dtype.itemsize, dtype=np.uint8)
     return torch.from_numpy(untouched).view(dtype).view(shape)
-
-
-class _ReadingView:
-    """The part of transformers' cache interface that attention layers call, for a prompt."""
-
-    def __init__(self, cache: SlotCache, slot: int, length: int) -> None:
-        self._cache, self._slot, self._length = cache, slot, length
-
-    def update(self, keys: torch.Tensor, values: torch.Tensor, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Stores keys and values (1, heads, length, head_dim) and gives them back: a prompt sees only itself."""
-        self._cache.keys[layer][self._slot, :, : self._length] = keys[0]
-        self._cache.values[layer][self._slot, :, : self._length] = values[0]
-        return keys, values
-
-
-class _WritingView:
-    """The same for one new token a row."""
-
-    def __init__(self, cache: SlotCache, lengths: torch.Tensor, span: int) -> None:
-        self._cache, self._lengths, self._span = cache, lengths, span
-        self._rows = torch.arange(len(lengths), device=lengths.device)
-
-    def update(self, keys: torch.Tensor, values: torch.Tensor, layer: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Stores keys and values (rows, heads, 1, head_dim); gives all of the rows' so far, (rows, heads, span, …)."""
-        stored = []
-        for tensor, new in ((self._cache.keys[layer], keys), (self._cache.values[layer], values)):
-            tensor[self._rows, :, self._lengths] = new[:, :, 0]
-            stored.append(tensor[: len(self._rows), :, : self._span])
-        return stored[0], stored[1]
 
 
 class FeatureCache:

@@ -7,7 +7,7 @@ result in every process: a colour depends on the labels alone.
 import math
 import unicodedata
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,18 +66,21 @@ def colours_of(labels: Iterable[str]) -> dict[str, Colour]:
     return {label: _PALETTE[slots[_key(label)]] for label in labels}
 
 
-def legend(detections: Iterable[Detection], language: str = "en") -> list[tuple[str, Colour, int]]:
+def legend(
+    detections: Iterable[Detection], language: str = "en", *, colours: Mapping[str, Colour] | None = None
+) -> list[tuple[str, Colour, int]]:
     """What the colours of a drawing mean.
 
     Args:
         detections: Those that were drawn.
         language: "es" for translated labels where there are any.
+        colours: Those that it was drawn with; see `draw`.
 
     Returns:
         Label, colour and number of things, in the order of the detections.
     """
     detections = tuple(detections)
-    colours = colours_of(detection.label for detection in detections)
+    colours = colours_of(detection.label for detection in detections) if colours is None else colours
     groups: dict[str, list[Detection]] = {}
     for detection in detections:
         groups.setdefault(_key(detection.label), []).append(detection)
@@ -92,6 +95,7 @@ def draw(
     boxes: bool = True,
     masks: bool = True,
     language: str = "en",
+    colours: Mapping[str, Colour] | None = None,
 ) -> Image.Image:
     """Draws detections on a copy of a picture.
 
@@ -102,6 +106,8 @@ def draw(
         boxes: Whether to draw boxes.
         masks: Whether to draw masks.
         language: "es" for translated labels where there are any.
+        colours: Of the labels, by `colours_of`; of those given here if none. A drawing that leaves some things out
+            takes the colours of all, so that what stays keeps its own.
 
     Returns:
         An RGB picture of the same size.
@@ -113,7 +119,7 @@ def draw(
     if not detections:
         return canvas
     scale = _Scale.of(*canvas.size)
-    colours = colours_of(detection.label for detection in detections)
+    colours = colours_of(detection.label for detection in detections) if colours is None else colours
     # The largest first, so that what lies in it stays visible.
     ordered = sorted(detections, key=lambda detection: -_area(pixel_box(detection.box)))
     if masks:
@@ -221,7 +227,7 @@ def _draw_frame(pen: ImageDraw.ImageDraw, box: _Rectangle, fill: tuple[int, int,
 
 
 def _draw_labels(
-    canvas: Image.Image, detections: Sequence[Detection], colours: dict[str, Colour], *, scale: _Scale, language: str
+    canvas: Image.Image, detections: Sequence[Detection], colours: Mapping[str, Colour], *, scale: _Scale, language: str
 ) -> None:
     font = _font(scale.text)
     ascent, descent = font.getmetrics()

@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from inference.sentences import Sentence
 from inference.types import Box, Detection
 
 MAX_DETECTIONS = 100
@@ -89,26 +90,59 @@ class _Counts:
     too_many: int = 0
     unnamed: int = 0
 
-    def sentences(self) -> tuple[str, ...]:
-        sentences = (
-            (self.incomplete, "{} left out: a box needs exactly 4 coordinates."),
-            (self.out_of_range, "{} left out: a coordinate was not in the range 0 to 1023."),
-            (self.empty, "{} left out: the box had no area."),
-            (self.without_mask, "{} shown without a mask: its 16 mask codes were incomplete or wrong."),
-            (self.repeated, "{} left out: the model repeated itself."),
-            (self.too_many, f"{{}} left out: only the first {MAX_DETECTIONS} are kept."),
-            (self.unnamed, "{} not named by the model, so it is any of the things asked for."),
+    def sentences(self) -> tuple[Sentence, ...]:
+        counted = (
+            (self.incomplete, _INCOMPLETE),
+            (self.out_of_range, _OUT_OF_RANGE),
+            (self.empty, _EMPTY),
+            (self.without_mask, _WITHOUT_MASK),
+            (self.repeated, _REPEATED),
+            (self.too_many, _TOO_MANY),
+            (self.unnamed, _UNNAMED),
         )
         written = [
-            text.format("1 object was" if count == 1 else f"{count:,} objects were")
-            for count, text in sentences
+            Sentence(many, count=count, most=MAX_DETECTIONS) if count > 1 else Sentence(one, most=MAX_DETECTIONS)
+            for count, (one, many) in counted
             if count
         ]
         if self.stray_codes:
-            written.append("Mask codes that belong to no box were left out.")
+            written.append(Sentence("Mask codes that belong to no box were left out."))
         if self.cut:
-            written.append("The answer ends in the middle of an object; a higher limit of tokens may complete it.")
+            written.append(
+                Sentence("The answer ends in the middle of an object; a higher limit of tokens may complete it.")
+            )
         return tuple(written)
+
+
+# For one object and for many: in another language more than the number may differ.
+_INCOMPLETE = (
+    "1 object was left out: a box needs exactly 4 coordinates.",
+    "{count:,} objects were left out: a box needs exactly 4 coordinates.",
+)
+_OUT_OF_RANGE = (
+    "1 object was left out: a coordinate was not in the range 0 to 1023.",
+    "{count:,} objects were left out: a coordinate was not in the range 0 to 1023.",
+)
+_EMPTY = (
+    "1 object was left out: the box had no area.",
+    "{count:,} objects were left out: the box had no area.",
+)
+_WITHOUT_MASK = (
+    "1 object was shown without a mask: its 16 mask codes were incomplete or wrong.",
+    "{count:,} objects were shown without a mask: its 16 mask codes were incomplete or wrong.",
+)
+_REPEATED = (
+    "1 object was left out: the model repeated itself.",
+    "{count:,} objects were left out: the model repeated itself.",
+)
+_TOO_MANY = (
+    "1 object was left out: only the first {most} are kept.",
+    "{count:,} objects were left out: only the first {most} are kept.",
+)
+_UNNAMED = (
+    "1 object was not named by the model, so it is any of the things asked for.",
+    "{count:,} objects were not named by the model, so it is any of the things asked for.",
+)
 
 
 def parse(text: str, width: int, height: int, *, asked: Sequence[str] = (), prompt: str = "") -> Parsed:

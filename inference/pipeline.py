@@ -6,9 +6,10 @@ Puts the layers together: task → prompt → engine → parser → masks → tr
 import logging
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, Protocol
 
 from inference import tasks
 from inference.batch import MAX_NEW_TOKENS
@@ -17,6 +18,7 @@ from inference.errors import InvalidInput, UserError
 from inference.hosting import HostedModel, ModelHost
 from inference.masks import add_masks
 from inference.parsing import Parsed, parse, strip_tokens
+from inference.sentences import Sentence
 from inference.types import Detection, Request, Result, Translation
 
 logger = logging.getLogger(__name__)
@@ -29,16 +31,33 @@ class Progress:
     Attributes:
         stage: "queued", then "looking" at the picture, "writing" the answer, "translating" it.
         ahead: How many requests wait before it, while it is queued.
+        seconds: How long it will still wait, while it is queued, or None where nobody can tell.
         raw: The model's output so far.
-        text: The same without loc and seg tokens.
         tokens: How many tokens that is.
     """
 
     stage: Literal["queued", "looking", "writing", "translating"]
     ahead: int = 0
     raw: str = ""
-    text: str = ""
     tokens: int = 0
+    seconds: float | None = None
+
+    @property
+    def text(self) -> str:
+        """The output so far without loc and seg tokens; made when somebody looks, since that takes its whole length."""
+        return strip_tokens(self.raw)
+
+
+class Observer(Protocol):
+    """Keeps count of what becomes of requests."""
+
+    def answered(self, result: Result) -> None:
+        """A request was answered."""
+        ...
+
+    def failed(self, task: str, error: BaseException) -> None:
+        """A request ended without an answer; a `GeneratorExit` says that nobody wanted it any more."""
+        ...
 
 
 class Pipeline:
@@ -47,31 +66,57 @@ class Pipeline:
     Args:
         host: Where the models are.
         deadline: Seconds after which a request fails.
+        observer: Is told of every request, or None.
     """
 
-    def __init__(self, host: ModelHost, *, deadline: float = 120.0) -> None:
+    def __init__(self, host: ModelHost, *, deadline: float = 120.0, observer: Observer | None = None) -> None:
         self._host = host
         self._deadline = deadline
+        self._observer = observer
 
-    def run(self, request: Request) -> Result:
+    def run(self, request: Request, *, left: Callable[[], bool] | None = None) -> Result:
         """The result of a request; see `stream`."""
-        for item in self.stream(request):
+        for item in self.stream(request, left=left):
             if isinstance(item, Result):
                 return item
         raise AssertionError("a stream ends with a result or an error")
 
-    def stream(self, request: Request) -> Iterator[Progress | Result]:
+    def stream(self, request: Request, *, left: Callable[[], bool] | None = None) -> Iterator[Progress | Result]:
         """Answers a request; the last item is its result. Closing the iterator cancels the request.
+
+        Args:
+            request: What is asked.
+            left: Says whether nobody waits for the answer any more, which cancels the request too.
 
         Raises:
             UserError: The request is not allowed, the model is not there, or the answer was cut off: see the kinds in
                 `inference.errors`.
         """
+        try:
+            with closing(self._answer(request, left)) as items:
+                for item in items:
+                    if isinstance(item, Result):
+                        self._tell(request, item)
+                    yield item
+        except BaseException as error:
+            if self._observer is not None:
+                self._observer.failed(request.task, error)
+            raise
+
+    def _tell(self, request: Request, result: Result) -> None:
+        logger.info(
+            "%s answered: %s by %s in %.2f s, %d tokens",
+            request.id or "a request", result.task, result.model, result.timing.total, result.timing.tokens,
+        )  # fmt: skip
+        if self._observer is not None:
+            self._observer.answered(result)
+
+    def _answer(self, request: Request, left: Callable[[], bool] | None) -> Generator[Progress | Result, None, None]:
         begin = time.perf_counter()
         task = tasks.check(request)
         max_new_tokens = request.max_new_tokens or task.max_new_tokens
         if not 1 <= max_new_tokens <= MAX_NEW_TOKENS:
-            raise InvalidInput(f"The number of new tokens can be from 1 to {MAX_NEW_TOKENS}.")
+            raise InvalidInput(Sentence("The number of new tokens can be from 1 to {most}.", most=MAX_NEW_TOKENS))
         hosted = self._host.get(request.model)
         problems: list[str] = []
 
@@ -81,20 +126,27 @@ class Pipeline:
         cleaned = self._to_english(hosted, replace(request, text=cleaned), is_list=task.text == "objects")
         prompt = task.prompt(replace(request, text=cleaned))
 
-        generation = hosted.engine.submit(request.image, prompt, max_new_tokens=max_new_tokens, deadline=self._deadline)
+        generation = hosted.engine.submit(
+            request.image,
+            prompt,
+            max_new_tokens=max_new_tokens,
+            deadline=self._deadline,
+            client=request.client,
+            left=left,
+        )
         tokens: list[Token] = []
         raw = ""
         try:
             for event in generation:
                 match event:
-                    case Queued(ahead):
-                        yield Progress("queued", ahead=ahead)
+                    case Queued(ahead, seconds):
+                        yield Progress("queued", ahead=ahead, seconds=seconds)
                     case Started():
                         yield Progress("looking")
                     case Token():
                         tokens.append(event)
                         raw += event.text
-                        yield Progress("writing", raw=raw, text=strip_tokens(raw), tokens=len(tokens))
+                        yield Progress("writing", raw=raw, tokens=len(tokens))
         finally:
             generation.cancel()  # no effect on a request that is complete
 
@@ -102,23 +154,23 @@ class Pipeline:
         parsed = parse(raw, width, height, prompt=prompt)
         problems += parsed.problems
         if len(tokens) >= max_new_tokens:
-            problems.append(f"The answer was cut off after {max_new_tokens} tokens.")
+            problems.append(Sentence("The answer was cut off after {count} tokens.", count=max_new_tokens))
         detections = score(parsed.detections, tokens)
         if any(detection.codes for detection in detections):
             if hosted.loaded.mask_decoder is None:
-                problems.append(hosted.loaded.mask_problem or "Masks cannot be drawn with this model.")
+                problems.append(hosted.loaded.mask_problem or Sentence("Masks cannot be drawn with this model."))
             else:
                 detections = add_masks(detections, hosted.loaded.mask_decoder, width, height)
         if task.output != "text" and task.text == "objects" and not detections:
-            problems.append(f"The model found nothing for “{cleaned}”.")
+            problems.append(Sentence("The model found nothing for “{what}”.", what=cleaned))
 
         translation = None
         if request.translate:
-            yield Progress("translating", raw=raw, text=parsed.text, tokens=len(tokens))
+            yield Progress("translating", raw=raw, tokens=len(tokens))
             try:
                 translation, detections = self._to_spanish(hosted, request, parsed, detections)
             except UserError as error:
-                problems.append(f"There is no Spanish translation: {error}")
+                problems.append(Sentence("There is no Spanish translation: {why}", why=error.sentence))
         yield Result(
             task=task.name,
             model=hosted.loaded.name,

@@ -32,6 +32,14 @@ class Sentence(str):
         sentence.fields = fields
         return sentence
 
+    @classmethod
+    def of(cls, first: str, *others: str) -> "Sentence":
+        """Several sentences as one: joined as strings, they would forget what they were made from."""
+        joined = first if isinstance(first, Sentence) else cls("{it}", it=first)
+        for other in others:
+            joined = cls("{first} {then}", first=joined, then=other)
+        return joined
+
     def __reduce__(self) -> tuple[object, ...]:
         return _remake, (self.template, self.fields)
 

@@ -1,6 +1,7 @@
 """The settings of the app: built once, from flags and `PALIGEMMA_<FLAG>` environment variables, then never changed."""
 
 import argparse
+import ipaddress
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, NoReturn, cast
 
 Quantization = Literal["none", "int8", "int4"]
+LogFormat = Literal["text", "json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,19 @@ class Settings:
         share: Whether to open a public `.gradio.live` link.
         auth: (user, password) that the page asks for, or None.
         max_upload_mb: Size limit of an uploaded picture, in megabytes.
+        max_batch: How many pictures may be asked about at once.
+        max_video_seconds: How long an uploaded clip may be.
+        max_video_mb: Size limit of an uploaded clip, in megabytes.
+        video_frames: How many frames of a clip are asked about unless the visitor says otherwise.
+        max_video_frames: How many they may be.
         max_queue: How many requests may wait.
+        max_per_visitor: How many requests of one visitor may wait or be answered at once.
+        deadline: Seconds that a request may take, waiting included.
+        hang_seconds: Seconds that one step of a model may take before the model is started again.
+        drain_seconds: Seconds that what is being answered is given when the app is told to stop.
+        trusted_proxy: Addresses or networks of proxies that are believed when they say for whom they ask.
+        metrics: (address, port) where Prometheus' metrics are served, or None.
+        log_format: Lines of `text`, or of `json` for machines.
         mcp: Whether the tasks are served as MCP tools too.
     """
 
@@ -36,7 +50,19 @@ class Settings:
     share: bool = False
     auth: tuple[str, str] | None = None
     max_upload_mb: float = 20.0
+    max_batch: int = 8
+    max_video_seconds: float = 60.0
+    max_video_mb: float = 50.0
+    video_frames: int = 8
+    max_video_frames: int = 32
     max_queue: int = 64
+    max_per_visitor: int = 8
+    deadline: float = 120.0
+    hang_seconds: float = 300.0
+    drain_seconds: float = 20.0
+    trusted_proxy: tuple[str, ...] = ()
+    metrics: tuple[str, int] | None = None
+    log_format: LogFormat = "text"
     mcp: bool = False
 
 
@@ -61,8 +87,8 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
     )
     parser.add_argument(
         "--model", type=_names, default=("auto",), metavar="NAME[,NAME…]",
-        help="auto, demo, 3b, 10b, a hub id or a folder; several give a choice on the page (default: auto, the largest "
-        "that the GPU's memory holds, else the embedded one)",
+        help="auto, demo, 3b, 10b, a hub id or a folder, each also as 3b:int8 or 3b:bfloat16; several give a choice on "
+        "the page (default: auto, the largest that the GPU's memory holds, else the embedded one)",
     )  # fmt: skip
     parser.add_argument("--device", type=device_name, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--dtype", choices=("auto", "bfloat16", "float16", "float32"), default="auto")
@@ -74,7 +100,44 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
     parser.add_argument("--share", type=_switch, nargs="?", const=True, default=False, help="open a gradio.live link")
     parser.add_argument("--auth", type=_auth, default=None, metavar="USER:PASSWORD", help="ask visitors for a login")
     parser.add_argument("--max-upload-mb", type=_positive_number, default=20.0)
+    parser.add_argument(
+        "--max-batch", type=_positive_whole_number, default=8, help="pictures that may be asked about at once"
+    )
+    parser.add_argument(
+        "--max-video-seconds", type=_positive_number, default=60.0, help="length of an uploaded clip (default: 60)"
+    )
+    parser.add_argument("--max-video-mb", type=_positive_number, default=50.0, help="its file's size (default: 50)")
+    parser.add_argument(
+        "--video-frames", type=_positive_whole_number, default=8, help="frames of a clip to ask about (default: 8)"
+    )
+    parser.add_argument(
+        "--max-video-frames",
+        type=_positive_whole_number,
+        default=32,
+        help="how many a visitor may choose (default: 32)",
+    )
     parser.add_argument("--max-queue", type=_positive_whole_number, default=64)
+    parser.add_argument("--max-per-visitor", type=_positive_whole_number, default=8)
+    parser.add_argument(
+        "--deadline", type=_positive_number, default=120.0, metavar="SECONDS", help="for one request (default: 120)"
+    )
+    parser.add_argument(
+        "--hang-seconds", type=_positive_number, default=300.0, metavar="SECONDS",
+        help="after which a model that does not get on is started again (default: 300)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--drain-seconds", type=_positive_number, default=20.0, metavar="SECONDS",
+        help="that running requests are given when the app is told to stop (default: 20)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--trusted-proxy", type=_networks, default=(), metavar="ADDRESS[,ADDRESS…]",
+        help="proxies, by address or network, whose X-Forwarded-For names the visitor (default: none)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--metrics", type=_place, default=None, metavar="[ADDRESS:]PORT",
+        help="serve Prometheus' metrics there, without a login (default: not at all; ADDRESS: 127.0.0.1)",
+    )  # fmt: skip
+    parser.add_argument("--log-format", choices=("text", "json"), default="text")
     parser.add_argument("--mcp", type=_switch, nargs="?", const=True, default=False, help="serve tasks as MCP tools")
 
     # argparse runs a string default through the flag's own type; choices it would not check, so look at those here.
@@ -95,7 +158,19 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         share=options.share,
         auth=options.auth,
         max_upload_mb=options.max_upload_mb,
+        max_batch=options.max_batch,
+        max_video_seconds=options.max_video_seconds,
+        max_video_mb=options.max_video_mb,
+        video_frames=options.video_frames,
+        max_video_frames=max(options.video_frames, options.max_video_frames),
         max_queue=options.max_queue,
+        max_per_visitor=options.max_per_visitor,
+        deadline=options.deadline,
+        hang_seconds=options.hang_seconds,
+        drain_seconds=options.drain_seconds,
+        trusted_proxy=options.trusted_proxy,
+        metrics=options.metrics,
+        log_format=cast(LogFormat, options.log_format),
         mcp=options.mcp,
     )
 
@@ -150,6 +225,22 @@ def _switch(value: str) -> bool:
     if value.lower() in ("0", "false", "no", "off"):
         return False
     raise argparse.ArgumentTypeError(f"'{value}' is neither yes nor no; it can be 1, true, yes, on, 0, false, no, off")
+
+
+def _networks(value: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in value.split(",") if name.strip())
+    for name in names:
+        try:
+            ipaddress.ip_network(name)
+        except ValueError:
+            message = f"'{name}' is neither an address nor a network; it can be 10.0.0.2 or 10.0.0.0/8"
+            raise argparse.ArgumentTypeError(message) from None
+    return names
+
+
+def _place(value: str) -> tuple[str, int]:
+    address, _, port = value.rpartition(":")
+    return address.strip("[]") or "127.0.0.1", _port(port)
 
 
 def _auth(value: str) -> tuple[str, str]:

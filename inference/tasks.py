@@ -6,12 +6,13 @@ knows neither tokens nor models.
 
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Literal
 
 from inference.errors import InvalidInput
+from inference.sentences import Sentence
 from inference.types import Request
 
 LANGUAGES: Mapping[str, str] = MappingProxyType(
@@ -34,10 +35,15 @@ Output = Literal["text", "boxes", "masks"]
 MAX_TEXT_CHARACTERS = 1000
 """A cheap first bound on what a person may type; the engine's bound in tokens is the real one."""
 
+# Wider than the vocabulary (other cases, spaces, closing tags), so that no look-alike reads as a token to a person
+# either. The last kinds are in Gemma's vocabulary only.
 _SPECIAL_TOKEN = re.compile(
-    r"<(?=/?\s*(?:image|bos|eos|pad|unk|mask|loc\d+|seg\d+|start_of_turn|end_of_turn)\s*>)", re.IGNORECASE
+    r"<(?=/?\s*(?:image|bos|eos|pad|unk|mask|loc[0-9]+|seg[0-9]+|start_of_turn|end_of_turn"
+    r"|start_of_image|end_of_image|image_soft_token|unused[0-9]+|2mass|0x[0-9a-f]{2})\s*>)"
+    r"|\[(?=@bos@\])",
+    re.IGNORECASE,
 )
-_LOCATION_TOKEN = re.compile(r"<loc(\d{4})>|<seg(\d{3})>")
+_LOCATION_TOKEN = re.compile(r"<loc([0-9]{4})>|<seg([0-9]{3})>")
 _SPACES = re.compile(r"\s+")
 
 
@@ -71,24 +77,33 @@ def _read_text(_: Request) -> str:
     return "ocr"
 
 
+# Each cleans its text, clean already or not: a translator may write brackets that nobody typed.
+
+
 def _answer(request: Request) -> str:
-    return f"answer {request.language} {request.text}"
+    return f"answer {request.language} {clean_text(request.text)}"
 
 
 def _ask(request: Request) -> str:
-    return f"question {request.language} {request.text}"
+    return f"question {request.language} {clean_text(request.text)}"
 
 
 def _detect(request: Request) -> str:
-    return "detect " + " ; ".join(split_objects(request.text))
+    return f"detect {_objects(request)}"
 
 
 def _segment(request: Request) -> str:
-    return "segment " + " ; ".join(split_objects(request.text))
+    return f"segment {_objects(request)}"
+
+
+def _objects(request: Request) -> str:
+    # Split first: cleaning takes line breaks, which separate, for spaces.
+    names = (clean_text(name) for name in split_objects(request.text))
+    return " ; ".join(dict.fromkeys(name for name in names if name))
 
 
 def _prompt(request: Request) -> str:
-    return request.text
+    return clean_text(request.text, keep_location_tokens=True)
 
 
 TASKS: Mapping[str, Task] = MappingProxyType(
@@ -129,10 +144,10 @@ def clean_text(text: str, *, keep_location_tokens: bool = False) -> str:
         keep_location_tokens: Leave `<loc0000>`–`<loc1023>` and `<seg000>`–`<seg127>` as they are (raw prompts may
             hold a region on purpose).
     """
-    text = unicodedata.normalize("NFC", text)
     # Format characters (soft hyphens, direction marks) vanish, since they stand inside words; the others separate them.
     text = "".join(character for character in text if unicodedata.category(character) != "Cf")
     text = "".join(character if unicodedata.category(character)[0] != "C" else " " for character in text)
+    text = unicodedata.normalize("NFC", text)  # last: an accent may have stood behind a character that vanished
     text = _SPACES.sub(" ", text).strip()
 
     def neutralise(match: re.Match[str]) -> str:
@@ -140,7 +155,7 @@ def clean_text(text: str, *, keep_location_tokens: bool = False) -> str:
             location, code = token.groups()
             if (location and int(location) <= 1023) or (code and int(code) <= 127):
                 return "<"
-        return "‹"
+        return "‹" if match.group() == "<" else "("
 
     return _SPECIAL_TOKEN.sub(neutralise, text)
 
@@ -153,22 +168,33 @@ def check(request: Request) -> Task:
     """
     task = TASKS.get(request.task)
     if task is None:
-        raise InvalidInput(f"Unknown task “{request.task[:40]}”. The tasks are: {', '.join(TASKS)}.")
+        raise InvalidInput(_unknown("Unknown task “{value}”. The tasks are: {allowed}.", request.task, TASKS))
     if task.has_length and request.length not in LENGTHS:
-        raise InvalidInput(f"Unknown length “{request.length[:40]}”. It can be {', '.join(LENGTHS)}.")
+        raise InvalidInput(_unknown("Unknown length “{value}”. It can be {allowed}.", request.length, LENGTHS))
     if task.has_language and request.language not in LANGUAGES:
-        raise InvalidInput(f"Unknown language “{request.language[:40]}”. It can be one of: {', '.join(LANGUAGES)}.")
+        raise InvalidInput(
+            _unknown("Unknown language “{value}”. It can be one of: {allowed}.", request.language, LANGUAGES)
+        )
     if request.input_language not in ("en", "es"):
-        raise InvalidInput("What you type can be in English (en) or Spanish (es).")
+        raise InvalidInput(Sentence("What you type can be in English (en) or Spanish (es)."))
     if len(request.text) > MAX_TEXT_CHARACTERS:
         raise InvalidInput(
-            f"The text is {len(request.text):,} characters long; at most {MAX_TEXT_CHARACTERS:,} are allowed."
+            Sentence(
+                "The text is {length:,} characters long; at most {most:,} are allowed.",
+                length=len(request.text),
+                most=MAX_TEXT_CHARACTERS,
+            )
         )
     if task.text is not None and not clean_text(request.text):
-        raise InvalidInput(_MISSING[task.text])
-    if task.text == "objects" and not split_objects(request.text):
-        raise InvalidInput(_MISSING["objects"])
+        raise InvalidInput(Sentence(_MISSING[task.text]))
+    if task.text == "objects" and not split_objects(clean_text(request.text)):
+        raise InvalidInput(Sentence(_MISSING["objects"]))
     return task
+
+
+def _unknown(template: str, value: str, allowed: Iterable[str]) -> Sentence:
+    # No more of it than makes it known again; what cannot be seen would only spoil the sentence.
+    return Sentence(template, value=clean_text(value[:40]), allowed=", ".join(allowed))
 
 
 _MISSING: Mapping[str, str] = MappingProxyType(

@@ -20,6 +20,7 @@ from transformers import MarianMTModel, MarianTokenizer
 from inference.checkpoints import quiet_loading
 from inference.errors import ModelUnavailable
 from inference.hub import Hub, Repository
+from inference.sentences import Sentence
 
 logger = logging.getLogger(__name__)
 
@@ -78,7 +79,9 @@ class Translator:
         folder = Path(source).expanduser()
         if not folder.is_dir():
             if folder.is_absolute() or source.count("/") != 1:
-                raise ModelUnavailable(f"The translation model is not there: the folder {source} is missing.")
+                raise ModelUnavailable(
+                    Sentence("The translation model is not there: the folder {folder} is missing.", folder=source)
+                )
             folder = (hub or Hub()).checkout(Repository(source), patterns=_FILES)
         _check_folder(source, folder)
         try:
@@ -96,10 +99,15 @@ class Translator:
         except Exception as error:  # damaged files raise anything
             logger.warning("The translation model %s cannot be loaded", source, exc_info=error)
             raise ModelUnavailable(
-                f"The translation model {source} cannot be loaded: its files are damaged or of another kind."
+                Sentence(
+                    "The translation model {name} cannot be loaded: its files are damaged or of another kind.",
+                    name=source,
+                )
             ) from error
         if info["missing_keys"]:
-            raise ModelUnavailable(f"The translation model {source} is incomplete: weights are missing.")
+            raise ModelUnavailable(
+                Sentence("The translation model {name} is incomplete: weights are missing.", name=source)
+            )
         return cls(model.eval().requires_grad_(False), tokenizer)
 
     def translate(self, texts: Sequence[str]) -> list[str]:
@@ -153,11 +161,13 @@ class Translator:
                 translations |= zip(batch, self._generate(batch), strict=True)
         except (MemoryError, torch.OutOfMemoryError) as error:
             raise ModelUnavailable(
-                "The text could not be translated because memory ran out. Try again later."
+                Sentence("The text could not be translated because memory ran out. Try again later.")
             ) from error
         except RuntimeError as error:  # what torch raises when a kernel or a device fails
             logger.exception("Translation failed")
-            raise ModelUnavailable("The text could not be translated: the translation model failed.") from error
+            raise ModelUnavailable(
+                Sentence("The text could not be translated: the translation model failed.")
+            ) from error
         return {sentence: " ".join(translations[chunk] for chunk in parts) for sentence, parts in chunks.items()}
 
     @torch.inference_mode()
@@ -236,7 +246,11 @@ class Translators:
         """
         if direction not in self._sources:
             raise ModelUnavailable(
-                f"This model has no translator for {direction}, only for: {', '.join(self._sources)}."
+                Sentence(
+                    "This model has no translator for {direction}, only for: {directions}.",
+                    direction=direction,
+                    directions=", ".join(self._sources),
+                )
             )
         # One lock for each direction: while one is downloaded, the other can be used.
         with self._locks[direction]:
@@ -248,7 +262,7 @@ class Translators:
             try:
                 translator = Translator.load(self._sources[direction], device=self._device, hub=self._hub)
             except ModelUnavailable as error:
-                self._failed[direction] = (self._clock(), str(error))
+                self._failed[direction] = (self._clock(), error.sentence)
                 raise
             self._loaded[direction] = translator
             return translator
@@ -265,13 +279,25 @@ def _check_folder(source: str, folder: Path) -> None:
     }
     missing = [what for what, names in wanted.items() if not any((folder / name).exists() for name in names)]
     if missing:
-        raise ModelUnavailable(f"{source} is not a complete translation model: it has no {', '.join(missing)}.")
+        raise ModelUnavailable(
+            Sentence(
+                "{name} is not a complete translation model: it has no {files}.", name=source, files=", ".join(missing)
+            )
+        )
     try:
         kind: Any = json.loads((folder / "config.json").read_text(encoding="utf-8")).get("model_type")
     except (OSError, ValueError, AttributeError) as error:
-        raise ModelUnavailable(f"The config.json of {source} cannot be read as that of a model.") from error
+        raise ModelUnavailable(
+            Sentence("The config.json of {name} cannot be read as that of a model.", name=source)
+        ) from error
     if kind != "marian":
-        raise ModelUnavailable(f"{source} is a model of the kind “{kind}”; translation needs one of the kind “marian”.")
+        raise ModelUnavailable(
+            Sentence(
+                "{name} is a model of the kind “{kind}”; translation needs one of the kind “marian”.",
+                name=source,
+                kind=kind,
+            )
+        )
 
 
 def _has_letters(text: str) -> bool:

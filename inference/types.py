@@ -55,6 +55,7 @@ class Request:
         model: The name of a loaded model, or None for the default one.
         max_new_tokens: Where to cut the answer, or None for the task's own limit.
         id: Names the request in logs and error messages.
+        client: Who asks: names from the wider to the narrower group, divided by "/", that share a queue fairly.
     """
 
     image: Image.Image
@@ -67,11 +68,16 @@ class Request:
     model: str | None = None
     max_new_tokens: int | None = None
     id: str = ""
+    client: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds spent in each stage, and how many tokens the model wrote."""
+    """Seconds spent in each stage, how many tokens the model wrote, and whether it had written them before.
+
+    Attributes:
+        cached: Whether the answer was kept from the same question about the same picture.
+    """
 
     queue: float = 0.0
     vision: float = 0.0
@@ -79,6 +85,7 @@ class Timing:
     decode: float = 0.0
     total: float = 0.0
     tokens: int = 0
+    cached: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +134,7 @@ class Result:
             "image": {"width": self.width, "height": self.height},
             "problems": list(self.problems),
             "timing": {
-                name: value if name == "tokens" else round(value, 4)
+                name: round(value, 4) if isinstance(value, float) else value
                 for name, value in dataclasses.asdict(self.timing).items()
             },
         }

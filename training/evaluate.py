@@ -28,6 +28,7 @@ from inference import checkpoints
 from inference.errors import UserError
 from inference.hosting import ModelHost
 from inference.pipeline import Pipeline
+from inference.settings import Quantization
 from inference.translation import Translators
 from inference.types import Box, Detection, Request, Result
 from training.grammar import (
@@ -102,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     begin = time.monotonic()
-    host = _host(options.model)
+    host = _host(options.model, options.quantize)
     try:
         hosted = host.get()
         for direction in ("en-es", "es-en"):
@@ -118,7 +119,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     finally:
         host.close()
     summary: dict[str, object] = {metric: _mean(mark for mark in marks if mark.metric == metric) for metric in METRICS}
-    summary |= {"scenes": options.scenes, "seed": options.seed, "model": hosted.loaded.name}
+    summary |= {
+        "scenes": options.scenes,
+        "seed": options.seed,
+        "model": hosted.loaded.name,
+        "quantize": options.quantize,
+    }
     summary["seconds"] = round(time.monotonic() - begin, 1)
     print(table(marks))
     print(json.dumps(summary))
@@ -355,6 +361,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--model", default="demo", metavar="FOLDER", help="folder of a checkpoint (default: the one in assets/)"
     )
     parser.add_argument("--threads", type=_positive, default=None, help="threads of the processor (default: all)")
+    parser.add_argument("--quantize", choices=get_args(Quantization), default="none", help="as for app.py")
     return parser.parse_args(arguments)
 
 
@@ -365,11 +372,11 @@ def _positive(value: str) -> int:
     return number
 
 
-def _host(model: str) -> ModelHost:
+def _host(model: str, quantize: Quantization) -> ModelHost:
     """The model, loaded or failed, with the translators of the repository."""
     host = ModelHost(
         [checkpoints.Choice(model, "It is evaluated.")],
-        load=functools.partial(checkpoints.load, device=checkpoints.pick_device("auto")),
+        load=functools.partial(checkpoints.load, device=checkpoints.pick_device("auto"), quantize=quantize),
         translators=lambda _: Translators(
             checkpoints.CHECKPOINTS["demo"].translators, device=checkpoints.pick_device("auto")
         ),

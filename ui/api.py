@@ -1,7 +1,7 @@
-"""The public endpoints, one a task, the same for gradio_client, plain HTTP and MCP.
+"""The public endpoints, one a task and one for exports, the same for gradio_client and plain HTTP.
 
-Knows their names, parameters and documentation, which people script against. Knows no page: the components here are
-never seen, they only say how a value travels.
+Knows their names, parameters and documentation, which people script against and which `ui.tools` tells assistants.
+Knows no page: the components here are never seen, they only say how a value travels.
 """
 
 from collections.abc import Callable, Mapping
@@ -14,14 +14,23 @@ from PIL import Image
 
 from inference import overlay
 from inference.errors import InvalidInput
+from inference.exports import Exported, File, has_places
 from inference.images import open_picture
-from inference.tasks import LANGUAGES, LENGTHS
+from inference.received import result_from_json
+from inference.sentences import Sentence
+from inference.tasks import LANGUAGES, LENGTHS, TASKS
 from inference.types import Request
-from ui.components import Choice, Drawing, Picture
+from ui import exports
+from ui.components import Choice, Drawing, Parcel, Picture
 from ui.context import QUEUE, Context
 from ui.faults import new_request_id, plain_errors
 
 Answer = tuple[dict[str, Any], Image.Image | None]
+
+EXPORTS: Mapping[str, str] = {
+    "png": "drawn", "masks": "masks", "json": "json", "coco": "coco", "yolo": "yolo", "csv": "csv", "zip": exports.ALL,
+}  # fmt: skip
+"""What `export` calls the formats -> what the page's buttons call them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +45,8 @@ class Endpoints:
 
     def describe(self, image: str | None, length: str, language: str, translate: bool, model: str) -> Answer:
         """Describes a picture in words.
+
+        For “what is in this picture?”. `answer` is better for one particular question, `read_text` for writing.
 
         Args:
             image: The picture, as an uploaded file or a data: URI. Web addresses are refused.
@@ -52,6 +63,8 @@ class Endpoints:
     def read_text(self, image: str | None, translate: bool, model: str) -> Answer:
         """Reads the text that stands in a picture.
 
+        For signs, labels, screens and short passages; a page full of small print is more than the model sees.
+
         Args:
             image: The picture, as an uploaded file or a data: URI. Web addresses are refused.
             translate: Whether to add a Spanish translation.
@@ -65,7 +78,9 @@ class Endpoints:
     def answer(
         self, image: str | None, question: str, language: str, translate: bool, input_language: str, model: str
     ) -> Answer:
-        """Answers a question about a picture.
+        """Answers a question about a picture, in a word or a few.
+
+        For one fact: a colour, a number, a kind, a yes or no. Each call stands alone; earlier ones are not remembered.
 
         Args:
             image: The picture, as an uploaded file or a data: URI. Web addresses are refused.
@@ -86,7 +101,9 @@ class Endpoints:
     def ask(
         self, image: str | None, answer: str, language: str, translate: bool, input_language: str, model: str
     ) -> Answer:
-        """Finds a question about a picture that has a given answer.
+        """Finds a question about a picture that has a given answer: `answer` the other way round.
+
+        For making quizzes and data sets, not for learning about a picture.
 
         Args:
             image: The picture, as an uploaded file or a data: URI. Web addresses are refused.
@@ -107,6 +124,8 @@ class Endpoints:
     def detect(self, image: str | None, objects: str, translate: bool, input_language: str, model: str) -> Answer:
         """Finds things in a picture and draws a box around each.
 
+        For where things are and how many; name each kind by a noun. `segment` gives outlines too, and takes longer.
+
         Args:
             image: The picture, as an uploaded file or a data: URI. Web addresses are refused.
             objects: What to look for; several are separated by a semicolon.
@@ -123,6 +142,8 @@ class Endpoints:
 
     def segment(self, image: str | None, objects: str, translate: bool, input_language: str, model: str) -> Answer:
         """Finds things in a picture and draws the outline of each.
+
+        For areas, cut-outs and masks. `detect` is quicker where boxes are enough.
 
         Args:
             image: The picture, as an uploaded file or a data: URI. Web addresses are refused.
@@ -141,6 +162,8 @@ class Endpoints:
     def prompt(self, image: str | None, prompt: str, translate: bool, model: str) -> Answer:
         """Sends a prompt to the model as it is: a sentence, or a prefix such as `cap en`, `ocr` or `detect cat`.
 
+        For what none of the other tasks does.
+
         Args:
             image: The picture, as an uploaded file or a data: URI. Web addresses are refused.
             prompt: What the model is given besides the picture.
@@ -152,24 +175,52 @@ class Endpoints:
         """
         return self._answer("prompt", image, text=prompt, translate=translate, model=model)
 
+    def export(self, image: str | None, result: dict[str, Any] | None, format: str) -> File:  # noqa: A002 (its name)
+        """Makes a file of a result, as the page's buttons do, without asking the model again.
+
+        Leave detections out of the result to leave them out of the file.
+
+        Args:
+            image: The picture that the result is about, as an uploaded file or a data: URI.
+            result: The JSON that one of the tasks returned.
+            format: png (the drawing in full size), masks (a zip of PNGs), json, coco, yolo (a zip), csv or zip (all).
+
+        Returns:
+            The file.
+        """
+        texts = self.context.texts
+        with plain_errors(request_id=new_request_id(), texts=texts, language="en"):
+            if format not in EXPORTS:
+                raise InvalidInput(
+                    Sentence("Unknown format “{value}”. It can be {allowed}.",
+                             value=str(format)[:40], allowed=", ".join(EXPORTS))
+                )  # fmt: skip
+            received = result_from_json(result)
+            picture = self._picture(image)
+            if picture.size != (received.width, received.height):
+                raise InvalidInput(Sentence("This result is about a picture of another size."))
+            if EXPORTS[format] not in exports.formats_of(received):
+                raise InvalidInput(
+                    Sentence("This result has nothing to write as {format}: it is in words only.", format=format)
+                    if not has_places(received)
+                    else Sentence("This result has no masks. The task “segment” makes them.")
+                )
+            return exports.packed(Exported(Path(str(image)).name, picture, received), EXPORTS[format])
+
     def _answer(self, task: str, image: str | None, *, model: str, **fields: Any) -> Answer:
-        request_id, texts = new_request_id(), self.context.texts
-        with plain_errors(request_id=request_id, texts=texts, language="en"):
-            if not image:
-                raise InvalidInput(texts.now("error.no_picture", "en"))
-            for name, value in fields.items():
-                if value is None:
-                    fields[name] = ""
-            request = Request(
-                image=open_picture(Path(image), self.context.limits),
-                task=task,
-                model=model or None,
-                id=request_id,
-                **fields,
-            )
-            result = self.context.pipeline.run(request)
+        request_id = new_request_id()
+        given: dict[str, Any] = {name: "" if value is None else value for name, value in fields.items()}
+        with plain_errors(request_id=request_id, texts=self.context.texts, language="en"):
+            request = Request(image=self._picture(image), task=task, model=model or None, id=request_id, **given)
+            with self.context.visitors.admit(None) as visit:
+                result = self.context.pipeline.run(visit.asking(request), left=visit.left)
             drawn = overlay.draw(request.image, result.detections) if result.detections else None
             return result.to_json(), drawn
+
+    def _picture(self, image: str | None) -> Image.Image:
+        if not image:
+            raise InvalidInput(self.context.texts.now("error.no_picture", "en"))
+        return open_picture(Path(image), self.context.limits)
 
 
 def build(context: Context) -> None:
@@ -188,20 +239,28 @@ def build(context: Context) -> None:
         "model": lambda: gr.Textbox("", label="model"),
     }
     with gr.Column(visible=False):
-        for function in (
-            endpoints.describe,
-            endpoints.read_text,
-            endpoints.answer,
-            endpoints.ask,
-            endpoints.detect,
-            endpoints.segment,
-            endpoints.prompt,
-        ):
-            names = [name for name in function.__annotations__ if name != "return"]
-            gr.Button(function.__name__).click(
+        for task in TASKS:
+            function = getattr(endpoints, task)
+            gr.Button(task).click(
                 function,
-                [inputs[name]() for name in names],
+                [inputs[name]() for name in parameters_of(function)],
                 [gr.JSON(label="result"), Drawing(label="drawn")],
-                api_name=function.__name__,
+                api_name=task,
                 **QUEUE,
             )
+        gr.Button("export").click(
+            endpoints.export,
+            [
+                Picture(type="filepath", label="image"),
+                gr.JSON(label="result"),
+                Choice(list(EXPORTS), value="zip", label="format"),
+            ],
+            Parcel(label="file"),
+            api_name="export",
+            **exports.PACKING | {"api_visibility": "public"},
+        )
+
+
+def parameters_of(function: Callable[..., Answer]) -> list[str]:
+    """The names of an endpoint's parameters, in order."""
+    return [name for name in function.__annotations__ if name != "return"]

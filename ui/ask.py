@@ -1,4 +1,4 @@
-"""The tab in which a person asks one thing about one picture: all its wiring, and the handlers behind it."""
+"""The tab in which a person asks about one picture: all its wiring, and the handlers behind it."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -9,18 +9,24 @@ from typing import Any
 import gradio as gr
 
 from inference.pipeline import Progress
-from inference.tasks import TASKS
+from inference.tasks import MAX_TEXT_CHARACTERS, TASKS
 from inference.types import Result
-from ui import examples, inputs, results
+from ui import examples, inputs
+from ui.answers import Answers
 from ui.context import PRIVATE, QUEUE, Context
-from ui.examples import Example
+from ui.examples import Example, Shelf
 from ui.faults import new_request_id, sentence, toast
+from ui.links import Links
 from ui.markup import Words
-from ui.results import Kept, Shown, Update
+from ui.results import Update
+from ui.thread import Kept, Thread
 from ui.turns import Turns
 
 PACE = 0.05
 """Seconds between two looks at an answer that is being written: a browser cannot draw more often than it helps."""
+
+ASKED_BY_CLICK = ("detect", "segment")
+"""What a click on a thing in an answer can ask for."""
 
 
 class AskTab:
@@ -33,6 +39,7 @@ class AskTab:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._examples = examples.read_examples()
+        self._answers = Answers(context)
         self._turns = Turns()
 
     def build(self) -> Sequence[gr.Radio]:
@@ -46,42 +53,39 @@ class AskTab:
             with gr.Column(scale=5, min_width=320, elem_id="form"):
                 image = inputs.build_picture(texts)
                 self._inputs, self._hint, self._buttons = inputs.build(self._context, image)
+                self.links = Links(self._context, self._inputs)
+                self.links.build()
             with gr.Column(scale=6, min_width=320):
-                with gr.Column(elem_id="results"):
-                    self._results, self._look = results.build(texts)
-                cards = examples.build_cards(self._examples, texts)
+                self._answers.build()
+                kinds = examples.kinds_for(self._context.host.statuses())
+                cards = examples.build_cards(self._examples, texts, kinds=kinds)
+                self.shelf = Shelf(self._examples, cards, self._context.host)
+        self._answers.wire(image)
         self._wire(cards)
         return [self._inputs.model]
 
     def _wire(self, cards: list[gr.Button]) -> None:
-        fields, buttons, look = self._inputs, self._buttons, self._look
-        shown = [*vars(self._results).values(), *vars(buttons).values(), look.opacity]
+        fields, buttons = self._inputs, self._buttons
         answering: dict[str, Any] = {
             "fn": self.respond,
-            "inputs_kwargs": vars(fields) | vars(look),
-            "outputs": shown,
+            "inputs_kwargs": vars(fields) | self._answers.inputs,
+            "outputs": [*self._answers.outputs, *vars(buttons).values()],
             "api_visibility": "private",
             "show_progress": "hidden",
         } | QUEUE
         started = [
             gr.on([buttons.run.click, *(text.submit for text in fields.texts)], trigger_mode="once", **answering)
         ]
+        filling = {"outputs": list(vars(fields).values())} | PRIVATE
         for card, example in zip(cards, self._examples, strict=True):
-            filled = card.click(partial(self.fill, example), outputs=list(vars(fields).values()), **PRIVATE)
-            started.append(filled.then(**answering))
+            started.append(card.click(partial(self.fill, example), **filling).then(**answering))
+        for click in self._answers.clicks:
+            started.append(click(self.ask_for, **filling).success(**answering))
         for event in started:  # what fails outside the handler must not leave the buttons as they were meanwhile
             event.failure(lambda: buttons.update(busy=False), outputs=list(vars(buttons).values()), **PRIVATE)
         buttons.stop.click(self.stop, **PRIVATE)
         needed = [getattr(fields, name) for name in inputs.needed_by(TASKS[inputs.FIRST_TASK])]
         fields.task.change(self.choose, fields.task, [self._hint, *needed], **PRIVATE)
-        gr.on(
-            [look.threshold.change, look.opacity.change],
-            self.redraw,
-            inputs_kwargs=vars(look) | {"kept": self._results.kept},
-            outputs=[self._results.picture, self._results.found, self._results.rows],
-            trigger_mode="always_last",
-            **PRIVATE,
-        )
 
     def choose(self, task: str) -> Update:
         """Shows the inputs that a task needs and hides the others."""
@@ -105,57 +109,75 @@ class AskTab:
             update[getattr(fields, name)] = example.text
         return update
 
-    def respond(self, visitor: gr.Request, **values: Any) -> Iterator[Update]:
+    def ask_for(self, event: gr.EventData, visitor: gr.Request) -> Update:
+        """Puts a thing into the form that was clicked in an answer.
+
+        Raises:
+            gr.Error: The browser sent what the page never does.
+        """
+        fields, asked = self._inputs, event._data or {}
+        task, name = asked.get("task"), asked.get("word")
+        if task not in ASKED_BY_CLICK or not isinstance(name, str) or not 0 < len(name) <= MAX_TEXT_CHARACTERS:
+            texts = self._context.texts
+            raise toast(texts.now("error.click", texts.language_of(visitor)))
+        return {fields.task: task, fields.objects: name, fields.typed_in_spanish: False}
+
+    def respond(self, visitor: gr.Request, *, thread: Thread, **values: Any) -> Iterator[Update]:
         """Answers what the form asks, and shows it from the first token on.
 
         Args:
             visitor: Who asks.
-            values: Those of `Inputs` and `Look`, by their names.
+            thread: What was asked before.
+            values: Those of `Inputs`, and the rest of `Answers.inputs`, by their names.
         """
         context, request_id = self._context, new_request_id()
         words = Words(context.texts, context.texts.language_of(visitor))
-        look = Shown.from_percent(threshold=values.pop("threshold"), opacity=values.pop("opacity"))
-        yield self._results.waiting(words) | self._buttons.update(busy=True)
+        asked = {name: values.pop(name) for name in vars(self._inputs)}
+        thread = thread.about(asked["image"])
+        yield self._answers.waiting(thread, words) | self._buttons.update(busy=True)
         try:
             request = inputs.to_request(
-                **values,
+                **asked,
                 limits=context.limits,
                 request_id=request_id,
                 no_picture=context.texts.now("error.no_picture", words.language),
             )
             with (
                 self._turns.take(visitor.session_hash or "") as told_to_stop,
-                closing(context.pipeline.stream(request)) as stream,  # type: ignore[type-var]
+                context.visitors.admit(visitor) as visit,
+                closing(context.pipeline.stream(visit.asking(request), left=visit.left)) as stream,  # type: ignore[type-var]
             ):
                 for item in paced(stream):
                     if isinstance(item, Result):
-                        kept = Kept(values["image"], item.to_json(), self._device(item.model))
-                        shown = self._results.result(item, image=request.image, kept=kept, look=look, words=words)
-                        yield shown | self._look.fitting(item) | self._buttons.update(busy=False)
+                        thread = thread.answered(self._kept(item, asked, words))
+                        shown = self._answers.answered(thread, item, image=request.image, words=words, **values)
+                        yield shown | self._buttons.update(busy=False)
                     elif told_to_stop.is_set():
-                        yield self._results.stopped(words) | self._buttons.update(busy=False)
+                        yield self._answers.stopped(words) | self._buttons.update(busy=False)
                         return
                     else:
-                        yield self._results.progress(item, words)
+                        yield self._answers.progress(item, words)
         except Exception as error:
             message = sentence(error, request_id=request_id, texts=context.texts, language=words.language)
-            yield self._results.failed(message) | self._buttons.update(busy=False)
+            yield self._answers.failed(message) | self._buttons.update(busy=False)
             raise toast(message) from None
 
     def stop(self, visitor: gr.Request) -> None:
         """Tells the answer to stop, which it does at its next token; it then says so itself."""
         self._turns.stop(visitor.session_hash or "")
 
-    def redraw(self, visitor: gr.Request, *, threshold: float, opacity: float, kept: Kept | None) -> Update:
-        """Draws the last answer in another look, without asking the model."""
-        texts = self._context.texts
-        words = Words(texts, texts.language_of(visitor))
-        look = Shown.from_percent(threshold=threshold, opacity=opacity)
-        try:
-            return self._results.redrawn(kept, look=look, limits=self._context.limits, words=words)
-        except Exception as error:
-            message = sentence(error, request_id=new_request_id(), texts=texts, language=words.language)
-            raise toast(message) from None
+    def _kept(self, result: Result, values: dict[str, Any], words: Words) -> Kept:
+        task = TASKS[result.task]
+        detail = values[task.text] if task.text else ""
+        if task.has_length:
+            detail = words.texts.now(f"length.{values['length']}", words.language)
+        label = words.texts.now(f"task.{task.name}", words.language)
+        return Kept.of(
+            result,
+            picture=values["image"],
+            question=f"{label}: {detail}" if detail else label,
+            device=self._device(result.model),
+        )
 
     def _device(self, model: str) -> str:
         return next((status.device for status in self._context.host.statuses() if status.name == model), "")

@@ -4,6 +4,7 @@ Knows the states of models. Knows nothing of requests.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -31,10 +32,15 @@ class Banner:
         self._notices = components.html(notices(self._context.host.statuses(), self._words(None)), elem_id="banner")
         self._timer = gr.Timer(1.0)
 
-    def wire(self, page: gr.Blocks, choices: Sequence[gr.Radio]) -> None:
-        """Refreshes the notices and the choices of models when the page opens, and every second while models load."""
+    def wire(self, page: gr.Blocks, choices: Sequence[gr.Radio]) -> gr.events.Dependency:
+        """Refreshes the notices and the choices of models when the page opens, and every second while models load.
+
+        Returns:
+            What happens when the page opens.
+        """
         outputs = [self._notices, self._timer, *choices]
-        gr.on([page.load, self._timer.tick], self.refresh, inputs=list(choices), outputs=outputs, **PRIVATE)
+        self.ticked = self._timer.tick(self.refresh, inputs=list(choices), outputs=outputs, **PRIVATE)
+        return page.load(self.refresh, inputs=list(choices), outputs=outputs, **PRIVATE)
 
     def refresh(self, visitor: gr.Request, *chosen: str | None) -> list[Any]:
         """The notices now, whether to ask again, and the models to choose from.
@@ -47,12 +53,17 @@ class Banner:
         settled = all(status.state in ("ready", "failed") for status in statuses)
         names = [status.name for status in statuses]
         # A model that was asked for as `3b` has another name once it is loaded.
+        loaded = {status.asked: status.name for status in statuses}
         ready = next((status.name for status in statuses if status.state == "ready"), None)
         return [
             notices(statuses, self._words(visitor)),
             gr.Timer(active=not settled),
             *(
-                gr.Radio(choices=names, value=name if name in names else ready, visible=len(names) > 1)
+                gr.Radio(
+                    choices=names,
+                    value=name if name in names else loaded.get(name or "", ready),
+                    visible=len(names) > 1,
+                )
                 for name in chosen
             ),
         ]
@@ -63,24 +74,28 @@ class Banner:
 
 def notices(statuses: Sequence[ModelStatus], words: Words) -> str:
     """One notice for each model that has something to say."""
-    return "".join(_notice(status, words) for status in statuses)
+    first = next((status for status in statuses if status.embedded), None)  # what it says holds for its variants too
+    shown = (status if status is first else replace(status, embedded=False) for status in statuses)
+    return "".join(_notice(status, words) for status in shown)
 
 
 def _notice(status: ModelStatus, words: Words) -> str:
-    def text(key: str) -> str:
-        return words.texts.now(f"banner.{key}", words.language, name=status.name)
+    def text(key: str, **fields: str) -> str:
+        return words.texts.now(f"banner.{key}", words.language, name=status.name, **fields)
 
+    detail = words.texts.tell(status.detail, words.language)
     if status.state == "failed":
-        return markup.banner(text("failed") + ".", text=status.detail, tone="error")
+        return markup.banner(text("failed"), text=detail, tone="error")
     if status.state == "loading":
-        return markup.banner(text("loading"), text=status.detail, progress=status.progress)
+        return markup.banner(text("loading"), text=detail, progress=status.progress)
     if status.state == "waiting":
-        return markup.banner(text("waiting") + ".", text=status.detail)
+        return markup.banner(text("waiting"), text=detail)
     notice = ""
     if status.embedded:
-        how = f"{text('embedded_scope')} {status.detail} {text('embedded_how')}"
+        how = text("embedded_how", scope=text("embedded_scope"), reason=detail)
         more = (text("embedded_how_title"), how, REAL_MODEL_COMMAND)
         notice = markup.banner(text("embedded_title"), text=text("embedded_text"), more=more)
     if status.mask_problem:
-        notice += markup.banner(text("masks") + ".", text=status.mask_problem, tone="warning")
+        why = words.texts.tell(status.mask_problem, words.language)
+        notice += markup.banner(text("masks"), text=why, tone="warning")
     return notice

@@ -16,15 +16,26 @@ from gradio.processing_utils import save_bytes_to_cache
 from gradio_client.utils import is_http_url_like
 from PIL import Image
 
+from inference.exports import File
 from ui.texts import DEFAULT, Texts
+
+EVENTS_SCRIPT = Path(__file__).parent.parent / "assets" / "scripts" / "components" / "events.js"
+"""Runs in each component that triggers events, not once a page as the scripts in the folder above it."""
 
 LARGE = 4_000_000
 """Pixels beyond which packing a PNG takes seconds."""
 
 
-def html(value: str, elem_id: str | None = None) -> gr.HTML:
-    """A place for HTML that `ui.markup` made, without gradio's own look and without scripts."""
-    return gr.HTML(value, apply_default_css=False, js_on_load=None, elem_id=elem_id)
+def html(value: str, elem_id: str | None = None, *, events: bool = False) -> gr.HTML:
+    """A place for HTML that `ui.markup` made, without gradio's own look.
+
+    Args:
+        value: The HTML.
+        elem_id: Its id on the page.
+        events: Whether a click on a part with `data-event` triggers the event of that name, with the part's data.
+    """
+    script = EVENTS_SCRIPT.read_text("utf-8") if events else None
+    return gr.HTML(value, apply_default_css=False, js_on_load=script, elem_id=elem_id)
 
 
 def _sentence(key: str) -> str:
@@ -88,11 +99,23 @@ class Drawing(gr.Image):
         return super().postprocess(save_bytes_to_cache(packed.getvalue(), name, cache_dir=self.GRADIO_CACHE))
 
 
+class Parcel(gr.DownloadButton):
+    """Takes a file that was made in memory to the browser."""
+
+    is_template = True
+
+    def postprocess(self, value: File | None) -> Any:
+        """The file, under its own name."""
+        if value is None:
+            return None
+        return super().postprocess(save_bytes_to_cache(value.content, value.path, cache_dir=self.GRADIO_CACHE))
+
+
 class Choice(gr.Radio):
     """A choice that is documented as one, and checked where the sentence about a wrong one is made."""
 
     is_template = True
 
     def preprocess(self, payload: Any) -> Any:
-        """What was sent, in the choices or not."""
-        return payload
+        """What was sent, in the choices or not, as text: nothing else can be one of them."""
+        return None if payload is None else str(payload)

@@ -1,6 +1,6 @@
 """What every part of the page is given when it is built."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from inference.hosting import ModelHost
@@ -8,9 +8,10 @@ from inference.images import Limits
 from inference.pipeline import Pipeline
 from inference.settings import Settings
 from ui.texts import Texts
+from ui.visitors import Visitors
 
-# Requests reach the engine together, since it batches them itself; the page's events and the API's share one limit.
-QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 8}
+# Everything goes through to the engine's own queue, which knows each one's true place, shares fairly and has a limit.
+QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": None}
 
 # For events that only serve the page: not in the API, not in the queue, no veil over what they change.
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "queue": False, "show_progress": "hidden"}
@@ -26,6 +27,7 @@ class Context:
         settings: How the app was started.
         limits: What pictures may be uploaded.
         texts: The words of the page.
+        visitors: Lets requests in; whoever asks the model does so inside `with visitors.admit(request)`.
     """
 
     pipeline: Pipeline
@@ -33,3 +35,4 @@ class Context:
     settings: Settings
     limits: Limits
     texts: Texts
+    visitors: Visitors = field(default_factory=Visitors)

@@ -1,16 +1,23 @@
 """Examples that run by a click: a picture, a task and its text on a card.
 
-Knows the file that lists them and how a card looks. What a click does is its caller's business.
+Knows the file that lists them, which of them fit the models that are there, and how a card looks. What a click does is
+its caller's business.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import gradio as gr
 
+from inference.hosting import ModelHost, ModelStatus
 from ui import components
+from ui.context import PRIVATE
 from ui.texts import Texts
+
+Kind = Literal["drawn", "photo"]
 
 FOLDER = Path(__file__).parent.parent / "assets" / "examples"
 
@@ -20,6 +27,7 @@ class Example:
     """One example.
 
     Attributes:
+        kind: "drawn", of the world that the embedded checkpoint knows, or "photo".
         picture: Its file.
         task: A key of `inference.tasks.TASKS`.
         text: What the task needs besides the picture.
@@ -27,6 +35,7 @@ class Example:
         translate: Whether it shows Spanish too.
     """
 
+    kind: Kind
     picture: Path
     task: str
     text: str = ""
@@ -40,8 +49,52 @@ def read_examples(folder: Path = FOLDER) -> tuple[Example, ...]:
     return tuple(Example(**entry | {"picture": folder / entry["picture"]}) for entry in entries)
 
 
-def build_cards(examples: tuple[Example, ...], texts: Texts) -> list[gr.Button]:
-    """A card for each example, in a row that scrolls where there is no room."""
+def kinds_for(statuses: Iterable[ModelStatus]) -> frozenset[Kind]:
+    """The kinds of examples that the models which are ready can do something with.
+
+    While none is ready it is the drawn ones, which no model is lost with.
+    """
+    ready: list[Kind] = ["drawn" if status.embedded else "photo" for status in statuses if status.state == "ready"]
+    return frozenset(ready or ["drawn"])
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The cards on the page, of which those stay in sight that fit the models.
+
+    Attributes:
+        examples: What is on the cards.
+        cards: One for each.
+        host: Says which models there are.
+    """
+
+    examples: tuple[Example, ...]
+    cards: list[gr.Button]
+    host: ModelHost
+
+    def wire(self, *looks: Any) -> None:
+        """Sorts the cards after each look at the models.
+
+        Args:
+            looks: The events of such looks.
+        """
+        for looked in looks:
+            looked.then(self.sort, outputs=self.cards, **PRIVATE)
+
+    def sort(self) -> list[Any]:
+        """Which cards are in sight."""
+        fitting = kinds_for(self.host.statuses())
+        return [gr.update(visible=example.kind in fitting) for example in self.examples]
+
+
+def build_cards(examples: tuple[Example, ...], texts: Texts, *, kinds: frozenset[Kind]) -> list[gr.Button]:
+    """A card for each example, in a row that scrolls where there is no room.
+
+    Args:
+        examples: What is on the cards.
+        texts: The words of the page.
+        kinds: Those in sight.
+    """
     components.html(f'<h2 class="section">{texts.later("examples.label")}</h2>')
     with gr.Row(elem_id="examples"):
         return [
@@ -50,6 +103,7 @@ def build_cards(examples: tuple[Example, ...], texts: Texts) -> list[gr.Button]:
                 icon=example.picture,
                 variant="secondary",
                 size="sm",
+                visible=example.kind in kinds,
                 min_width=132,
                 elem_classes="example",
                 elem_id=f"example-{number}",

@@ -26,7 +26,7 @@ def sentence(error: Exception, *, request_id: str, texts: Texts, language: str) 
     """What the person who asked may read about an error. Logs it if it is a bug of ours."""
     if isinstance(error, UserError):
         logger.info("%s ended with %s", request_id, type(error).__name__)
-        return str(error)
+        return texts.tell(error.sentence, language)
     logger.error("%s failed", request_id, exc_info=error)
     return texts.now("error.ours", language, id=request_id)
 

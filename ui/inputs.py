@@ -3,11 +3,13 @@
 Knows components and the registry of tasks. Knows nothing of answers.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from PIL import Image
 
 from inference.batch import MAX_NEW_TOKENS
 from inference.errors import InvalidInput
@@ -23,10 +25,9 @@ FIRST_TASK = next(iter(TASKS))
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """The components whose values make a request, by the names that `to_request` gives them."""
+class Asked:
+    """What is asked, of one picture or of many, by the names that `request_about` gives the values."""
 
-    image: Picture
     task: gr.Radio
     question: gr.Textbox
     answer: gr.Textbox
@@ -36,13 +37,20 @@ class Inputs:
     length: gr.Radio
     translate: gr.Checkbox
     model: gr.Radio
-    language: gr.Dropdown
-    max_tokens: gr.Slider
 
     @property
     def texts(self) -> tuple[gr.Textbox, ...]:
         """The fields in which Enter runs the request."""
         return self.question, self.answer, self.objects, self.prompt
+
+
+@dataclass(frozen=True)
+class Inputs(Asked):
+    """The components whose values make a request, by the names that `to_request` gives them."""
+
+    image: Picture
+    language: gr.Dropdown
+    max_tokens: gr.Slider
 
 
 @dataclass(frozen=True)
@@ -76,40 +84,7 @@ def build(context: Context, image: Picture) -> tuple[Inputs, gr.HTML, Buttons]:
         The inputs, the line that explains the chosen task, and the buttons.
     """
     later = context.texts.later
-    task = gr.Radio(
-        [(later(f"task.{name}"), name) for name in TASKS],
-        value=FIRST_TASK,
-        label=later("task.label"),
-        elem_id="task",
-        elem_classes="chips",
-    )
-    hint = components.html(hint_of(FIRST_TASK, context.texts), elem_id="hint")
-    fields = {name: _text_field(name, context.texts) for name in ("question", "answer", "objects", "prompt")}
-    length = gr.Radio(
-        [(later(f"length.{name}"), name) for name in LENGTHS],
-        value=next(iter(LENGTHS)),
-        label=later("length.label"),
-        elem_id="length",
-        elem_classes="chips",
-    )
-    with gr.Row(elem_id="switches"):
-        translate = gr.Checkbox(label=later("translate.label"), container=False, elem_id="translate", min_width=120)
-        typed_in_spanish = gr.Checkbox(
-            label=later("typed_in_spanish.label"),
-            visible=False,
-            container=False,
-            elem_id="typed-in-spanish",
-            min_width=120,
-        )
-    names = [status.name for status in context.host.statuses()]
-    model = gr.Radio(
-        names,
-        value=names[0] if names else None,
-        label=later("model.label"),
-        visible=len(names) > 1,
-        elem_id="model",
-        elem_classes="chips",
-    )
+    asked, hint = build_asked(context)
     with gr.Accordion(later("advanced.label"), open=False, elem_id="advanced"):
         language = gr.Dropdown(
             [(name, code) for code, name in LANGUAGES.items()],
@@ -128,21 +103,81 @@ def build(context: Context, image: Picture) -> tuple[Inputs, gr.HTML, Buttons]:
             buttons=["reset"],
             elem_id="max-tokens",
         )
-    with gr.Row(elem_id="actions"):
-        run = gr.Button(later("run.label"), variant="primary", elem_id="run", scale=3, min_width=120)
-        stop = gr.Button(later("stop.label"), variant="stop", visible=False, elem_id="stop", scale=1, min_width=96)
-    inputs = Inputs(
-        image=image,
+    buttons = build_buttons(context)
+    inputs = Inputs(**vars(asked), image=image, language=language, max_tokens=max_tokens)
+    return inputs, hint, buttons
+
+
+def build_buttons(context: Context, *, prefix: str = "") -> Buttons:
+    """Puts what starts and stops a request on the page.
+
+    Args:
+        context: What the page talks to.
+        prefix: Stands before the ids of the elements, which are unique in the page; empty for the first tab.
+    """
+    later = context.texts.later
+    with gr.Row(elem_id=f"{prefix}actions", elem_classes="actions"):
+        run = gr.Button(
+            later("run.label"),
+            variant="primary",
+            elem_id=f"{prefix}run",
+            elem_classes="run-button",
+            scale=3,
+            min_width=120,
+        )
+        stop = gr.Button(
+            later("stop.label"),
+            variant="stop",
+            visible=False,
+            elem_id=f"{prefix}stop",
+            elem_classes="stop-button",
+            scale=1,
+            min_width=96,
+        )
+    return Buttons(run, stop)
+
+
+def build_asked(context: Context, *, prefix: str = "", tasks: Iterable[str] = TASKS) -> tuple[Asked, gr.HTML]:
+    """Puts the task and what it may need on the page.
+
+    Args:
+        context: What the page talks to.
+        prefix: Stands before the ids of the elements, which are unique in the page; empty for the first tab.
+        tasks: The tasks to choose from, `FIRST_TASK` among them.
+
+    Returns:
+        The components, and the line that explains the chosen task.
+    """
+    later = context.texts.later
+    task = gr.Radio(
+        [(later(f"task.{name}"), name) for name in tasks],
+        value=FIRST_TASK,
+        label=later("task.label"),
+        elem_id=f"{prefix}task",
+        elem_classes="chips",
+    )
+    hint = components.html(hint_of(FIRST_TASK, context.texts), elem_id=f"{prefix}hint")
+    fields = {
+        name: _text_field(name, context.texts, prefix=prefix) for name in ("question", "answer", "objects", "prompt")
+    }
+    length = gr.Radio(
+        [(later(f"length.{name}"), name) for name in LENGTHS],
+        value=next(iter(LENGTHS)),
+        label=later("length.label"),
+        elem_id=f"{prefix}length",
+        elem_classes="chips",
+    )
+    translate, typed_in_spanish = _switches(context.texts, prefix=prefix)
+    model = _model_choice(context, prefix=prefix)
+    asked = Asked(
         task=task,
         **fields,
         typed_in_spanish=typed_in_spanish,
         length=length,
         translate=translate,
         model=model,
-        language=language,
-        max_tokens=max_tokens,
     )
-    return inputs, hint, Buttons(run, stop)
+    return asked, hint
 
 
 def hint_of(task: str, texts: Texts) -> str:
@@ -160,9 +195,26 @@ def needed_by(task: Task) -> dict[str, bool]:
     }
 
 
-def to_request(
+def to_request(*, image: str | None, limits: Limits, no_picture: str, **values: Any) -> Request:
+    """The request that the values of the form make.
+
+    Args:
+        image: The path of the picture's file, or None.
+        limits: What pictures may be.
+        no_picture: What someone reads who has not added a picture.
+        values: See `request_about`.
+
+    Raises:
+        UserError: The picture is missing or cannot be used.
+    """
+    if not image:
+        raise InvalidInput(no_picture)
+    return request_about(open_picture(Path(image), limits), **values)
+
+
+def request_about(
+    image: Image.Image,
     *,
-    image: str | None,
     task: str,
     question: str,
     answer: str,
@@ -172,26 +224,18 @@ def to_request(
     length: str,
     translate: bool,
     model: str | None,
-    language: str,
-    max_tokens: float,
-    limits: Limits,
+    language: str = "en",
+    max_tokens: float = 0,
     request_id: str,
-    no_picture: str,
 ) -> Request:
-    """The request that the values of the form make.
+    """The request about an open picture that the values of the components of the same names make.
 
-    The first twelve arguments are the values of the components of the same names in `Inputs`; then the limits of
-    pictures, the request's name in the log, and what someone reads who has not added a picture.
-
-    Raises:
-        UserError: The picture is missing or cannot be used.
+    The last argument is the request's name in the log.
     """
-    if not image:
-        raise InvalidInput(no_picture)
     texts = {"question": question, "answer": answer, "objects": objects, "prompt": prompt}
     known = TASKS.get(task)
     return Request(
-        image=open_picture(Path(image), limits),
+        image=image,
         task=task,
         text=texts.get(known.text, "") if known and known.text else "",
         length=length,
@@ -204,7 +248,36 @@ def to_request(
     )
 
 
-def _text_field(name: str, texts: Texts) -> gr.Textbox:
+def _switches(texts: Texts, *, prefix: str) -> tuple[gr.Checkbox, gr.Checkbox]:
+    """Whether to translate the answer, and whether the text is in Spanish."""
+    later = texts.later
+    with gr.Row(elem_id=f"{prefix}switches", elem_classes="switches"):
+        translate = gr.Checkbox(
+            label=later("translate.label"), container=False, elem_id=f"{prefix}translate", min_width=120
+        )
+        typed_in_spanish = gr.Checkbox(
+            label=later("typed_in_spanish.label"),
+            visible=False,
+            container=False,
+            elem_id=f"{prefix}typed-in-spanish",
+            min_width=120,
+        )
+    return translate, typed_in_spanish
+
+
+def _model_choice(context: Context, *, prefix: str) -> gr.Radio:
+    names = [status.name for status in context.host.statuses()]
+    return gr.Radio(
+        names,
+        value=names[0] if names else None,
+        label=context.texts.later("model.label"),
+        visible=len(names) > 1,
+        elem_id=f"{prefix}model",
+        elem_classes="chips",
+    )
+
+
+def _text_field(name: str, texts: Texts, *, prefix: str) -> gr.Textbox:
     has_info = f"{name}.info" in texts.by_language["en"]
     return gr.Textbox(
         label=texts.later(f"{name}.label"),
@@ -212,5 +285,5 @@ def _text_field(name: str, texts: Texts) -> gr.Textbox:
         info=texts.later(f"{name}.info") if has_info else None,
         visible=False,
         max_length=MAX_TEXT_CHARACTERS,
-        elem_id=name,
+        elem_id=f"{prefix}{name}",
     )

@@ -1,10 +1,13 @@
 """The whole page: head, notices, tabs and endpoints put together, and how gradio is to serve them."""
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import gradio as gr
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
 
 from inference.hosting import ModelHost
 from inference.images import Limits
@@ -13,12 +16,23 @@ from inference.settings import Settings
 from ui import api, components
 from ui.ask import AskTab
 from ui.banner import Banner
+from ui.batch import BatchTab
+from ui.compare import CompareTab
 from ui.context import Context
+from ui.door import Page, UploadDoor
+from ui.service import login
 from ui.texts import Texts
 from ui.theme import build_theme
+from ui.tools import ToolServer
+from ui.video import VideoTab
+from ui.visitors import Visitors
 
 ASSETS = Path(__file__).parent.parent / "assets"
 HOUR = 3600
+SPARE_THREADS = 64
+
+DECODED_AT_ONCE = 2
+"""Pictures: each of the largest takes some 600 MB for a moment, and decoding more than cores are there helps nobody."""
 
 
 class Tab(Protocol):
@@ -33,51 +47,80 @@ class Tab(Protocol):
         ...
 
 
-TABS: Mapping[str, Callable[[Context], Tab]] = {"ask": AskTab}
+TABS: Mapping[str, Callable[[Context], Tab]] = {
+    "ask": AskTab,
+    "batch": BatchTab,
+    "video": VideoTab,
+    "compare": CompareTab,
+}
 """The tabs in their order, by the names that their texts and links have."""
 
 
-def build(pipeline: Pipeline, host: ModelHost, settings: Settings) -> gr.Blocks:
+def build(pipeline: Pipeline, host: ModelHost, settings: Settings, *, visitors: Visitors | None = None) -> Page:
     """The page, ready to be launched.
 
     Args:
         pipeline: Answers requests.
         host: Says which models there are.
         settings: How the app was started.
+        visitors: Lets requests in; by default as the settings say.
     """
     context = Context(
         pipeline=pipeline,
         host=host,
         settings=settings,
-        limits=Limits(max_megabytes=settings.max_upload_mb),
+        limits=Limits(max_megabytes=settings.max_upload_mb, decoding=threading.BoundedSemaphore(DECODED_AT_ONCE)),
         texts=Texts.read(),
+        visitors=visitors or Visitors(at_once=settings.max_per_visitor),
     )
-    page = gr.Blocks(title="PaliGemma 2", analytics_enabled=False, delete_cache=(HOUR, HOUR))
+    page = Page(title="PaliGemma 2", analytics_enabled=False, delete_cache=(HOUR, HOUR))
     with page:
+        api.build(context)  # first, so that no handler of the page takes the name of an endpoint
         _build_head(context.texts)
         banner = Banner(context)
         banner.build()
         choices: list[gr.Radio] = []
-        with gr.Tabs(elem_id="tabs"):
-            for name, tab in TABS.items():
+        made = {name: tab(context) for name, tab in TABS.items()}
+        with gr.Tabs(elem_id="tabs") as tabs:
+            for name, tab in made.items():
                 with gr.Tab(context.texts.later(f"tab.{name}"), id=name, elem_id=f"tab-{name}"):
-                    choices += tab(context).build()
-        banner.wire(page, choices)
-        api.build(context)
+                    choices += tab.build()
+        opened = banner.wire(page, choices)
+        for tab in made.values():
+            if isinstance(tab, AskTab):
+                tab.links.wire(opened, tabs)
+                tab.shelf.wire(opened, banner.ticked)
     # With an open API a direct POST would go round the queue, and round its limit.
     page.queue(api_open=False, max_size=settings.max_queue)
+    page.tools = ToolServer(context) if settings.mcp else None
     return page
 
 
-def launch_options(settings: Settings) -> dict[str, Any]:
-    """How `gr.Blocks.launch` is to serve the page."""
+def launch_options(settings: Settings, page: Page, *, routes: Sequence[BaseRoute] = ()) -> dict[str, Any]:
+    """How `gr.Blocks.launch` is to serve the page.
+
+    Args:
+        settings: How the app was started.
+        page: What `build` made.
+        routes: Addresses beside the page's own.
+    """
+    app: dict[str, Any] = {
+        "middleware": [Middleware(UploadDoor, max_megabytes=settings.max_upload_mb, keep_for=HOUR)],
+        "routes": list(routes),
+    }
+    if page.tools is not None:
+        app |= {"routes": [*routes, *page.tools.routes], "lifespan": page.tools.lifespan}
     return {
         "server_name": settings.host,
         "server_port": settings.port,
         "share": settings.share,
-        "auth": settings.auth,
-        "max_file_size": f"{int(settings.max_upload_mb * 1024)}kb",
-        "mcp_server": settings.mcp,
+        "auth": login(settings.auth) if settings.auth else None,
+        # Whoever waits holds a thread until the engine answers; the others are for pictures and for the page.
+        "max_threads": settings.max_queue * len(settings.models) + SPARE_THREADS,
+        # A picture may be smaller than this; that is checked where it is opened.
+        "max_file_size": f"{int(max(settings.max_upload_mb, settings.max_video_mb) * 1024)}kb",
+        "mcp_server": False,  # `ui.tools` is one
+        "app_kwargs": app,
         "show_error": False,
         "run_history": False,
         "footer_links": ["api", "gradio", "settings"],
@@ -95,3 +138,5 @@ def _build_head(texts: Texts) -> None:
         f"<p>{texts.later('app.tagline')}</p></div></header>",
         elem_id="head",
     )
+    # Of its own, since gradio puts in one text a component; `assets/scripts/language.js` reads it.
+    components.html(f"<span>{texts.later('page.language')}</span>", elem_id="page-language")

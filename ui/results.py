@@ -3,68 +3,24 @@
 Knows components and results. Knows nothing of tasks and models.
 """
 
+import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from PIL import Image
-from pycocotools import mask as coco
 
 from inference import overlay
-from inference.images import Limits, open_picture
 from inference.pipeline import Progress
-from inference.types import Detection, Result
+from inference.types import Result
 from ui import components, markup
 from ui.components import Drawing
+from ui.look import Look, Shown, build_look
 from ui.markup import Words
+from ui.naming import Naming, is_english
 from ui.texts import Texts
 
 Update = dict[Any, Any]
-
-KEPT_FOR = 3600
-"""Seconds for which an answer can be drawn again; its picture's file is deleted then as well."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """An answer in the form in which the server keeps it between two looks at it: small, with masks run-length encoded.
-
-    Attributes:
-        picture: Path of the uploaded file.
-        answer: `Result.to_json()`.
-        device: Where it was answered.
-    """
-
-    picture: str
-    answer: dict[str, Any]
-    device: str
-
-    def detections(self) -> tuple[Detection, ...]:
-        """What was found, with masks as arrays again."""
-        return tuple(
-            Detection(
-                label=entry["label"],
-                box=tuple(entry["box"]),
-                score=entry["score"],
-                mask=None if entry["mask"] is None else coco.decode(entry["mask"]).astype(bool),
-                translated_label=entry["translated_label"],
-            )
-            for entry in self.answer["detections"]
-        )
-
-
-@dataclass(frozen=True)
-class Look:
-    """How an answer is drawn, in percent: changing it does not ask the model again."""
-
-    threshold: gr.Slider
-    opacity: gr.Slider
-
-    def fitting(self, result: Result) -> Update:
-        """Only what changes anything about this answer."""
-        has_masks = any(detection.mask is not None for detection in result.detections)
-        return {self.opacity: gr.update(visible=has_masks)}
 
 
 @dataclass(frozen=True)
@@ -81,28 +37,32 @@ class Results:
     details: gr.Accordion
     raw: gr.Textbox
     json: gr.JSON
-    kept: gr.State
+
+    def empty(self, sentence: str) -> Update:
+        """Before anything was asked.
+
+        Args:
+            sentence: What stands where an answer will be.
+        """
+        return self._cleared() | {self.status: "", self.answer: markup.empty(sentence)}
 
     def waiting(self, words: Words) -> Update:
         """Everything of an earlier answer out of sight."""
-        return self.progress(Progress("looking"), words) | {
-            self.notes: "",
-            self.answer: "",
-            self.drawing: gr.update(visible=False),
-            self.details: gr.update(visible=False),
-            self.kept: None,
-        }
+        return self._cleared() | {self.answer: ""} | self.progress(Progress("looking"), words)
 
     def progress(self, progress: Progress, words: Words) -> Update:
         """How far a request is."""
+        seconds = math.ceil(progress.seconds or 0)
         match progress.stage:
             case "queued":
-                key = "status.queued" if progress.ahead else "status.queued_next"
+                about = "status.queued_about" if seconds else "status.queued"
+                key = about if progress.ahead else "status.queued_next"
             case "writing":
                 key = "status.writing_one" if progress.tokens == 1 else "status.writing"
             case stage:
                 key = f"status.{stage}"
-        line = words.texts.now(key, words.language, ahead=progress.ahead, tokens=progress.tokens)
+        told = {"ahead": progress.ahead, "seconds": seconds, "tokens": progress.tokens}
+        line = words.texts.now(key, words.language, **told)
         update: Update = {self.status: markup.status([line], live=True)}
         if progress.raw:
             update[self.answer] = markup.writing(progress.raw, words=words)
@@ -120,69 +80,69 @@ class Results:
             self.notes: markup.notes([words.texts.now("note.stopped", words.language)]),
         }
 
-    def result(self, result: Result, *, image: Image.Image, kept: Kept, look: "Shown", words: Words) -> Update:
+    def result(
+        self, result: Result, *, image: Image.Image | None, look: Shown, device: str, words: Words, naming: Naming
+    ) -> Update:
         """A complete answer.
 
         Args:
             result: As the pipeline gave it.
-            image: The upright picture.
-            kept: The same answer, to be drawn again later.
+            image: The upright picture; not needed for an answer in words.
             look: How to draw it.
+            device: Where it was answered.
             words: The page's texts.
+            naming: Says which words of an English answer may be looked for.
         """
         translation = result.translation.text if result.translation else None
-        in_words = markup.answer(result.text, translation=translation, words=words)
-        return {
-            self.status: markup.status(timing_line(result, kept.device, words)),
-            self.notes: markup.notes(result.problems),
-            self.answer: "" if result.detections else in_words,
+        update: Update = {
+            self.status: markup.status(timing_line(result, device, words)),
+            self.notes: markup.notes(words.texts.tell(problem, words.language) for problem in result.problems),
             self.details: gr.update(visible=True),
             self.raw: result.raw,
-            self.json: kept.answer,
-            self.kept: kept,
+            self.json: result.to_json(),
             self.drawing: gr.update(visible=bool(result.detections)),
-        } | (self.drawn(image, result.detections, look=look, words=words) if result.detections else {})
+        }
+        if image is not None and result.detections:
+            return update | {self.answer: ""} | self.drawn(image, result, look=look, words=words)
+        names = naming if is_english(result.prompt) else None
+        return update | {self.answer: markup.answer(result.text, translation=translation, words=words, naming=names)}
 
-    def redrawn(self, kept: Kept | None, *, look: "Shown", limits: Limits, words: Words) -> Update:
-        """The last answer once more, in another look.
-
-        Raises:
-            InvalidPicture: The picture's file is gone.
-        """
-        if kept is None or not kept.answer["detections"]:
-            return {}
-        return self.drawn(open_picture(Path(kept.picture), limits), kept.detections(), look=look, words=words)
-
-    def drawn(self, image: Image.Image, detections: tuple[Detection, ...], *, look: "Shown", words: Words) -> Update:
+    def drawn(self, image: Image.Image, result: Result, *, look: Shown, words: Words) -> Update:
         """Drawing, legend and table of the detections that the look does not hide."""
-        seen = look.seen(detections)
-        language = "es" if words.language == "es" and any(each.translated_label for each in seen) else "en"
-        colours = {label: css(colour) for label, colour in overlay.colours_of(each.label for each in seen).items()}
-        hidden = len(detections) - len(seen)
-        legend = ((label, css(colour), count) for label, colour, count in overlay.legend(seen, language))
+        seen, drawing = look.seen(result.detections), look.drawing(result)
+        colours = drawing.colours or {}
+        hidden = len(result.detections) - len(seen)
+        legend = (
+            (label, css(colour), count) for label, colour, count in overlay.legend(seen, look.language, colours=colours)
+        )
+        picture = overlay.draw(
+            image,
+            seen,
+            opacity=drawing.opacity,
+            boxes=drawing.boxes,
+            masks=drawing.masks,
+            language=drawing.language,
+            colours=colours,
+        )
         return {
-            self.picture: overlay.draw(image, seen, opacity=look.opacity, language=language),
-            self.found: markup.summary(detections, hidden=hidden, threshold=look.threshold, words=words)
+            self.picture: gr.update(value=picture, alt_text=words.texts.now("result.picture", words.language)),
+            self.found: markup.summary(result.detections, hidden=hidden, threshold=look.threshold, words=words)
             + markup.legend(legend),
-            self.rows: markup.table(seen, colours=colours, words=words),
+            self.rows: markup.table(
+                seen,
+                colours={label: css(colour) for label, colour in colours.items()},
+                words=words,
+                size=(result.width, result.height),
+            ),
         }
 
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The values of `Look`, as parts of 1."""
-
-    threshold: float
-    opacity: float
-
-    @classmethod
-    def from_percent(cls, *, threshold: float, opacity: float) -> "Shown":
-        """What the sliders say."""
-        return cls(threshold=threshold / 100, opacity=opacity / 100)
-
-    def seen(self, detections: tuple[Detection, ...]) -> tuple[Detection, ...]:
-        """Those that are sure enough; what has no score is always there."""
-        return tuple(each for each in detections if each.score is None or each.score >= self.threshold)
+    def _cleared(self) -> Update:
+        """Everything of an earlier answer out of sight."""
+        return {
+            self.notes: "",
+            self.drawing: gr.update(visible=False),
+            self.details: gr.update(visible=False),
+        }
 
 
 def build(texts: Texts) -> tuple[Results, Look]:
@@ -190,8 +150,8 @@ def build(texts: Texts) -> tuple[Results, Look]:
     later = texts.later
     status = components.html("", elem_id="status")
     notes = components.html("", elem_id="notes")
-    answer = components.html(f'<p class="empty">{later("result.empty")}</p>', elem_id="answer-panel")
-    with gr.Column(visible=False, elem_id="drawing") as drawing:
+    answer = components.html(markup.empty(later("result.empty")), elem_id="answer-panel", events=True)
+    with gr.Column(visible=False, elem_id="drawing", elem_classes="drawing") as drawing:
         found = components.html("", elem_id="found")
         picture = Drawing(
             label=later("result.picture"),
@@ -199,17 +159,15 @@ def build(texts: Texts) -> tuple[Results, Look]:
             interactive=False,
             buttons=["download", "fullscreen"],
             elem_id="drawn",
+            elem_classes="drawn",
         )
-        with gr.Row(elem_id="look"):
-            threshold = _percentage("threshold", texts, value=0)
-            opacity = _percentage("opacity", texts, value=45)
-        rows = components.html("", elem_id="rows")
+        controls = build_look(texts)
+        rows = components.html("", elem_id="rows", events=True)
     with gr.Accordion(later("result.details"), open=False, visible=False, elem_id="details") as details:
         raw = gr.Textbox(
             label=later("result.raw"), interactive=False, lines=2, max_lines=8, buttons=["copy"], elem_id="raw"
         )
         json = gr.JSON(label=later("result.json"), max_height=420, elem_id="json")
-    kept = gr.State(None, time_to_live=KEPT_FOR)
     results = Results(
         status=status,
         notes=notes,
@@ -221,15 +179,8 @@ def build(texts: Texts) -> tuple[Results, Look]:
         details=details,
         raw=raw,
         json=json,
-        kept=kept,
     )
-    return results, Look(threshold=threshold, opacity=opacity)
-
-
-def _percentage(name: str, texts: Texts, *, value: int) -> gr.Slider:
-    return gr.Slider(
-        0, 100, value=value, step=1, label=texts.later(f"{name}.label"), buttons=[], elem_id=name, min_width=180
-    )
+    return results, controls
 
 
 def css(colour: overlay.Colour) -> str:
@@ -241,9 +192,10 @@ def timing_line(result: Result, device: str, words: Words) -> list[str]:
     """Model, device, time and tokens of an answer."""
     now, language = words.texts.now, words.language
     tokens = result.timing.tokens
+    took = "status.cached" if result.timing.cached else "status.seconds"
     return [
         result.model,
         device,
-        now("status.seconds", language, seconds=f"{result.timing.total:.1f}"),
+        now(took, language, seconds=f"{result.timing.total:.1f}"),
         now("status.tokens_one" if tokens == 1 else "status.tokens_many", language, tokens=tokens),
     ]

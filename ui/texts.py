@@ -4,6 +4,7 @@ Knows which language a visitor reads. Knows no components.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +15,9 @@ from inference.sentences import Sentence
 
 FOLDER = Path(__file__).parent.parent / "assets" / "texts"
 DEFAULT = "en"
+
+_COOKIE = re.compile(r"(?:^|;\s*)page_language=([a-z]{2})(?:;|$)")
+"""What `assets/scripts/language.js` says about the language in which gradio shows the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +79,16 @@ class Texts:
         return template.format(**fields) if fields else template
 
     def language_of(self, request: gr.Request | None) -> str:
-        """The first language of the visitor's browser that the page speaks.
+        """The language in which the visitor sees the page; until that is known, the browser's first that there is.
 
         Args:
             request: Of the visitor; None means that nobody is known to read it.
         """
-        header = "" if request is None else request.headers.get("accept-language", "")
-        for wanted in header.split(","):
+        headers = {} if request is None else request.headers
+        shown = _COOKIE.search(headers.get("cookie", ""))
+        if shown and shown[1] in self.by_language:
+            return shown[1]
+        for wanted in headers.get("accept-language", "").split(","):
             language = wanted.split(";")[0].split("-")[0].strip().lower()
             if language in self.by_language:
                 return language

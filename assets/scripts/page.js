@@ -1,10 +1,9 @@
 // What the page does without the server: keys that run and stop, buttons that copy an answer, and the way to the answer
 // where it is out of sight.
 
-const button = (id) => {
-  const found = document.getElementById(id);
-  return found && found.offsetParent !== null && !found.disabled ? found : null;
-};
+// Each tab has its own buttons; only those of the open one are visible.
+const button = (kind) =>
+  [...document.querySelectorAll(`.${kind}-button`)].find((found) => found.offsetParent !== null && !found.disabled);
 
 document.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
@@ -18,7 +17,7 @@ document.addEventListener("keydown", (event) => {
 
 document.addEventListener("click", (event) => {
   const narrow = matchMedia("(width <= 760px)").matches;
-  if (narrow && event.target.closest("#run, .example")) {
+  if (narrow && event.target.closest("#run, .example, .word, .entry")) {
     const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
     document.getElementById("results")?.scrollIntoView({ behavior });
   }

@@ -1,18 +1,23 @@
 """Every endpoint as people call it: through gradio_client and over plain HTTP."""
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from gradio_client import Client, handle_file
-from PIL import Image
+from gradio_client.exceptions import AppError
+from PIL import Image, ImageChops
+from pycocotools import mask as coco
+from pycocotools.coco import COCO
 
 from tests.conftest import Served
 
 KEYS = ["task", "model", "prompt", "raw", "text", "translation", "detections", "image", "problems", "timing"]
-TIMING = ["queue", "vision", "prefill", "decode", "total", "tokens"]
+TIMING = ["queue", "vision", "prefill", "decode", "total", "tokens", "cached"]
 SIGNATURES = {
     "/describe": ["image", "length", "language", "translate", "model"],
     "/read_text": ["image", "translate", "model"],
@@ -22,6 +27,7 @@ SIGNATURES = {
     "/segment": ["image", "objects", "translate", "input_language", "model"],
     "/prompt": ["image", "prompt", "translate", "model"],
 }
+EXPORT = ["image", "result", "format"]
 NEEDED = {
     "/answer": {"question": "What is in the picture?"},
     "/ask": {"answer": "two"},
@@ -42,7 +48,7 @@ def test_the_api_has_these_endpoints_with_these_parameters_and_no_others(client:
         name: [parameter["parameter_name"] for parameter in endpoint["parameters"]]
         for name, endpoint in info["named_endpoints"].items()
     }
-    assert found == SIGNATURES
+    assert found == SIGNATURES | {"/export": EXPORT}
     assert not info["unnamed_endpoints"]
 
 
@@ -133,3 +139,93 @@ def test_plain_http_gives_the_same_answer(served: Served, client: Client, exampl
 
 def test_a_direct_post_cannot_go_round_the_queue(served: Served) -> None:
     assert httpx.post(f"{served.url}gradio_api/run/read_text", json={"data": [None, False, ""]}).status_code == 404
+
+
+@pytest.fixture(scope="module")
+def outlined(client: Client, examples: Path) -> dict[str, Any]:
+    """What the model found in an example, with masks."""
+    return ask(client, "/segment", examples / "moons.webp")[0]
+
+
+def export(client: Client, image: Path, result: Any, wanted: str) -> Path:
+    return Path(client.predict(handle_file(str(image)), result, wanted, api_name="/export"))
+
+
+def test_a_coco_file_of_a_result_loads_with_areas_and_masks(
+    client: Client, examples: Path, outlined: dict[str, Any]
+) -> None:
+    path = export(client, examples / "moons.webp", outlined, "coco")
+    dataset = COCO(str(path))
+    annotations = dataset.loadAnns(dataset.getAnnIds())
+    assert len(annotations) == len(outlined["detections"])
+    for annotation, found in zip(annotations, outlined["detections"], strict=True):
+        mask = coco.decode(found["mask"])
+        assert np.array_equal(dataset.annToMask(annotation), mask)
+        assert annotation["area"] == mask.sum() > 0
+        left, top, right, bottom = found["box"]
+        assert annotation["bbox"] == pytest.approx([left, top, right - left, bottom - top], abs=0.02)
+    (image,) = dataset.loadImgs(dataset.getImgIds())
+    assert (image["width"], image["height"]) == (672, 672)
+
+
+def test_the_zip_of_a_result_holds_every_format(client: Client, examples: Path, outlined: dict[str, Any]) -> None:
+    with zipfile.ZipFile(export(client, examples / "moons.webp", outlined, "zip")) as archive:
+        assert archive.testzip() is None
+        names = set(archive.namelist())
+        kept = json.loads(archive.read("json/moons.json"))
+    assert {"drawn/moons.png", "json/moons.json", "coco.json", "yolo/data.yaml", "yolo/boxes/moons.txt"} <= names
+    assert {"yolo/segments/moons.txt", "results.csv", "masks/moons/index.png"} <= names
+    assert kept["detections"] == outlined["detections"]
+
+
+def test_the_png_of_a_result_is_the_drawing_at_full_size(
+    client: Client, examples: Path, outlined: dict[str, Any]
+) -> None:
+    path = export(client, examples / "moons.webp", outlined, "png")
+    drawn, before = Image.open(path), Image.open(examples / "moons.webp")
+    assert (path.name, drawn.format, drawn.size) == ("moons-drawn.png", "PNG", (672, 672))
+    assert ImageChops.difference(drawn.convert("RGB"), before.convert("RGB")).getbbox()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name"),
+    [("masks", "moons-masks.zip"), ("json", "moons.json"), ("coco", "moons-coco.json"), ("yolo", "moons-yolo.zip"),
+     ("csv", "moons.csv"), ("zip", "moons.zip")],
+)  # fmt: skip
+def test_a_file_is_named_after_its_picture(
+    client: Client, examples: Path, outlined: dict[str, Any], wanted: str, name: str
+) -> None:
+    assert export(client, examples / "moons.webp", outlined, wanted).name == name
+
+
+def test_an_answer_in_words_is_written_too(client: Client, examples: Path) -> None:
+    answer, _ = ask(client, "/read_text", examples / "welcome.webp")
+    kept = json.loads(export(client, examples / "welcome.webp", answer, "json").read_text("utf-8"))
+    assert kept["text"] == answer["text"]
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted", "sentence"),
+    [
+        pytest.param({}, "pdf", "It can be png, masks, json, coco, yolo, csv, zip.", id="unknown format"),
+        pytest.param({}, None, "Unknown format", id="null format"),
+        pytest.param({"image": {"width": 10, "height": 10}, "detections": []}, "zip", "another size", id="other size"),
+        pytest.param({"detections": "all"}, "zip", "“detections” is missing or not", id="hostile detections"),
+        pytest.param({"task": "describe", "detections": []}, "coco", "in words only", id="COCO of words"),
+        pytest.param({"detections": []}, "masks", "This result has no masks.", id="masks of nothing"),
+    ],
+)
+def test_what_cannot_be_exported_is_refused_by_a_sentence(
+    client: Client, examples: Path, outlined: dict[str, Any], change: dict[str, Any], wanted: Any, sentence: str
+) -> None:
+    with pytest.raises(AppError) as caught:
+        export(client, examples / "moons.webp", outlined | change, wanted)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [None, [], {}, 7, "moon", {"image": {}}], ids=repr)
+def test_whatever_comes_as_a_result_a_sentence_goes_out(client: Client, examples: Path, value: Any) -> None:
+    with pytest.raises(AppError) as caught:
+        export(client, examples / "moons.webp", value, "zip")
+    assert "Something went wrong on our side" not in str(caught.value)
+    assert "upstream Gradio app" not in str(caught.value)

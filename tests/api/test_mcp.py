@@ -1,67 +1,257 @@
 """The tasks as an assistant sees them: the real MCP client over HTTP."""
 
-import ast
 import asyncio
 import base64
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from mcp import ClientSession
-from mcp.client.streamable_http import streamablehttp_client
+import httpx
+import pytest
+from mcp import ClientSession, McpError, types
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared._httpx_utils import create_mcp_http_client
+from PIL import Image
+from pycocotools import mask as coco
 
+from inference.errors import Busy
+from inference.tasks import TASKS
+from inference.types import Detection
 from tests.conftest import Served
+from tests.support.serving import StandInHost, StandInPipeline, serve
 
-TASKS = {"describe", "read_text", "answer", "ask", "detect", "segment", "prompt"}
 
-
-async def _tools_and_answer(url: str, tool: str, arguments: dict[str, Any]) -> tuple[list[Any], Any]:
+@asynccontextmanager
+async def _session(url: str, **headers: str) -> AsyncIterator[ClientSession]:
     async with (
-        streamablehttp_client(f"{url}gradio_api/mcp/") as (read, write, _),
+        create_mcp_http_client(headers=headers) as http,
+        streamable_http_client(f"{url}gradio_api/mcp/", http_client=http) as (read, write, _),
         ClientSession(read, write) as session,
     ):
         await session.initialize()
-        # Only to a client that listens to progress does gradio send each part of an answer by itself.
-        answer = await session.call_tool(tool, arguments, progress_callback=_listen)
-        return (await session.list_tools()).tools, answer
+        yield session
 
 
-async def _listen(progress: float, total: float | None, message: str | None) -> None:
-    """Hears how far a call is."""
+def _tools(url: str) -> dict[str, types.Tool]:
+    async def listed() -> list[types.Tool]:
+        async with _session(url) as session:
+            return (await session.list_tools()).tools
+
+    return {tool.name: tool for tool in asyncio.run(listed())}
 
 
-def _call(served: Served, task: str, **arguments: Any) -> tuple[list[Any], Any]:
-    # Tools carry the app's name before the task's.
-    tools, _ = asyncio.run(_tools_and_answer(served.url, "none", {}))
-    name = next(tool.name for tool in tools if tool.name.endswith(task))
-    return asyncio.run(_tools_and_answer(served.url, name, arguments))
+def _call(url: str, tool: str, **arguments: Any) -> types.CallToolResult:
+    async def called() -> types.CallToolResult:
+        async with _session(url) as session:
+            return await session.call_tool(tool, arguments)
+
+    return asyncio.run(called())
 
 
-def _as_address(path: Path) -> str:
-    return "data:image/webp;base64," + base64.b64encode(path.read_bytes()).decode()
+def _said(answer: types.CallToolResult) -> str:
+    first = answer.content[0]
+    assert isinstance(first, types.TextContent)
+    return first.text
 
 
-def test_each_task_is_a_tool_with_a_description(served: Served, examples: Path) -> None:
-    tools, _ = asyncio.run(_tools_and_answer(served.url, "none", {}))
-    assert {task for task in TASKS if any(tool.name.endswith(task) for tool in tools)} == TASKS
-    assert len(tools) == len(TASKS)
-    for tool in tools:
-        assert tool.description
-        assert "image" in tool.inputSchema["properties"]
+def _as_address(path: Path, kind: str = "webp") -> str:
+    return f"data:image/{kind};base64," + base64.b64encode(path.read_bytes()).decode()
 
 
-def test_an_assistant_gets_the_same_json(served: Served, examples: Path) -> None:
-    _, answer = _call(served, "read_text", image=_as_address(examples / "welcome.webp"))
+@pytest.fixture(scope="module")
+def pipeline() -> StandInPipeline:
+    return StandInPipeline()
+
+
+@pytest.fixture(scope="module")
+def url(pipeline: StandInPipeline) -> Iterator[str]:
+    with serve(pipeline, StandInHost(), mcp=True, max_upload_mb=1) as address:
+        yield address
+
+
+@pytest.fixture(autouse=True)
+def _fresh(pipeline: StandInPipeline) -> Iterator[None]:
+    yield
+    pipeline.go.set()
+    pipeline.__init__()  # type: ignore[misc]
+
+
+def test_each_task_is_a_tool_and_nothing_else_is(url: str) -> None:
+    tools = _tools(url)
+    assert list(tools) == list(TASKS)
+    for name, tool in tools.items():
+        text = TASKS[name].text
+        assert tool.inputSchema["required"] == (["image", text] if text else ["image"])
+        assert tool.annotations is not None
+        assert tool.annotations.readOnlyHint
+        assert tool.annotations.openWorldHint is False
+
+
+def test_an_assistant_is_told_what_each_tool_and_each_input_is_for(url: str) -> None:
+    tools = _tools(url)
+    for tool in tools.values():
+        assert len(tool.description or "") > 120, tool.name
+        for parameter, schema in tool.inputSchema["properties"].items():
+            assert schema["description"], f"{tool.name}.{parameter}"
+    image = tools["describe"].inputSchema["properties"]["image"]["description"]
+    assert "data: URI" in image
+    assert image.endswith("At most 1 MB.")
+    assert "`segment` gives outlines" in (tools["detect"].description or "")
+    assert tools["describe"].inputSchema["properties"]["length"]["enum"] == ["short", "medium", "long"]
+
+
+def test_an_assistant_gets_the_same_json_as_text_and_as_structured_content(served: Served, examples: Path) -> None:
+    answer = _call(served.url, "read_text", image=_as_address(examples / "welcome.webp"))
     assert not answer.isError
-    assert ast.literal_eval(answer.content[0].text)["task"] == "read_text"  # gradio writes it as Python would
+    told = json.loads(_said(answer))
+    assert told == answer.structuredContent
+    assert told["task"] == "read_text"
+    assert told["model"] == served.model
+    assert told["image"] == {"width": 672, "height": 672}
 
 
-def test_an_assistant_gets_the_drawn_picture(served: Served, examples: Path) -> None:
-    _, answer = _call(served, "detect", image=_as_address(examples / "moons.webp"), objects="moon")
-    assert not answer.isError
-    assert any(part.type == "image" for part in answer.content)
+def test_an_assistant_gets_masks_and_the_drawn_picture(served: Served, examples: Path) -> None:
+    answer = _call(served.url, "segment", image=_as_address(examples / "moons.webp"), objects="moon")
+    assert answer.structuredContent is not None
+    things = answer.structuredContent["detections"]
+    assert things
+    assert all(coco.decode(found["mask"]).shape == (672, 672) for found in things)
+    (drawn,) = (part for part in answer.content if isinstance(part, types.ImageContent))
+    assert Image.open(BytesIO(base64.b64decode(drawn.data))).size == (672, 672)
+    assert drawn.mimeType == "image/jpeg"
 
 
-def test_an_assistant_reads_the_sentence_of_an_error(served: Served, examples: Path) -> None:
-    _, answer = _call(served, "answer", image=_as_address(examples / "moons.webp"), question="")
+def test_every_input_reaches_the_pipeline(url: str, pipeline: StandInPipeline, picture: Path) -> None:
+    image = _as_address(picture, "png")
+    _call(url, "answer", image=image, question="¿qué es?", input_language="es", translate=True, language="fr")
+    _call(url, "describe", image=image, length="long", model="stand-in")
+    first, second = pipeline.requests
+    assert (first.task, first.text, first.input_language, first.translate) == ("answer", "¿qué es?", "es", True)
+    assert (first.language, first.image.size) == ("fr", (100, 80))
+    assert (second.task, second.length, second.model) == ("describe", "long", "stand-in")
+
+
+def test_a_picture_that_was_uploaded_is_named_by_its_path(url: str, pipeline: StandInPipeline, picture: Path) -> None:
+    with picture.open("rb") as file:
+        path = httpx.post(f"{url}gradio_api/upload", files={"files": file}).json()[0]
+    assert not _call(url, "describe", image=path).isError
+    assert pipeline.requests[0].image.size == (100, 80)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param({"image": ""}, "Add a picture first.", id="no picture"),
+        pytest.param({"image": "https://example.com/cat.jpg"}, "Download the picture", id="web address"),
+        pytest.param({"image": "/etc/hostname"}, "Send the picture as a data: URI", id="path of the server"),
+        pytest.param({"image": "cat.jpg"}, "Send the picture as a data: URI", id="name"),
+        pytest.param({"image": "\0"}, "Send the picture as a data: URI", id="zero byte"),
+        pytest.param({"image": "x" * 5000}, "Send the picture as a data: URI", id="endless name"),
+        pytest.param({"image": "data:image/png;base64,§§§"}, "not in base64", id="broken base64"),
+        pytest.param({"image": "data:image/png;base64,aGVsbG8="}, "picture", id="not a picture"),
+        pytest.param({}, "'image' is a required property", id="missing picture"),
+        pytest.param({"length": "huge", "image": "x"}, "'huge' is not one of", id="unknown length"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_by_a_sentence(
+    url: str, pipeline: StandInPipeline, arguments: dict[str, Any], words: str
+) -> None:
+    answer = _call(url, "describe", **arguments)
     assert answer.isError
-    assert "Type a question about the picture." in answer.content[0].text
+    assert words in _said(answer)
+    assert "Traceback" not in _said(answer)
+    assert pipeline.requests == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        pytest.param(Busy("Too many wait. Try again."), "Too many wait. Try again.", id="plain error"),
+        pytest.param(RuntimeError("secret"), "Something went wrong on our side.", id="bug"),
+    ],
+)
+def test_an_error_reaches_an_assistant_as_its_sentence(
+    url: str, pipeline: StandInPipeline, picture: Path, failure: Exception, words: str
+) -> None:
+    pipeline.failure = failure
+    answer = _call(url, "describe", image=_as_address(picture, "png"))
+    assert answer.isError
+    assert words in _said(answer)
+    assert "secret" not in _said(answer)
+
+
+def test_a_picture_over_the_limit_is_refused_before_it_is_read(url: str) -> None:
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"x": "y" * 2_000_000}}
+    headers = {"accept": "application/json, text/event-stream"}
+    answer = httpx.post(f"{url}gradio_api/mcp/", json=body, headers=headers)
+    assert answer.status_code == 413
+    assert "at most 1 MB" in answer.text
+
+
+def test_whoever_listens_hears_how_far_a_call_is(url: str, pipeline: StandInPipeline, picture: Path) -> None:
+    heard: list[str | None] = []
+
+    async def listen(progress: float, total: float | None, message: str | None) -> None:
+        heard.append(message)
+
+    async def called() -> types.CallToolResult:
+        async with _session(url) as session:
+            arguments = {"image": _as_address(picture, "png")}
+            return await session.call_tool("describe", arguments, progress_callback=listen)
+
+    assert not asyncio.run(called()).isError
+    assert heard == ["Looking at the picture.", "Writing; 1 tokens so far."]
+
+
+def test_an_assistant_that_leaves_frees_the_model(url: str, pipeline: StandInPipeline, picture: Path) -> None:
+    pipeline.held = True
+
+    async def called() -> None:
+        async with _session(url) as session:
+            arguments = {"image": _as_address(picture, "png")}
+            with pytest.raises(McpError):
+                await session.call_tool("describe", arguments, read_timeout_seconds=timedelta(seconds=1))
+
+    asyncio.run(called())
+    assert pipeline.cancelled.wait(20)
+
+
+def test_the_drawing_for_an_assistant_is_small(url: str, pipeline: StandInPipeline, tmp_path: Path) -> None:
+    large = tmp_path / "large.png"
+    Image.new("RGB", (3000, 2000)).save(large)
+    pipeline.things = (Detection("boat", (10, 10, 40, 40), 0.9),)
+    answer = _call(url, "detect", image=_as_address(large, "png"), objects="boat")
+    (drawn,) = (part for part in answer.content if isinstance(part, types.ImageContent))
+    assert Image.open(BytesIO(base64.b64decode(drawn.data))).size == (1024, 683)
+
+
+def test_a_login_is_asked_for_here_too(picture: Path) -> None:
+    with serve(StandInPipeline(), StandInHost(), mcp=True, auth=("anna", "pass:word")) as url:
+        for headers in ({}, {"authorization": "Basic " + base64.b64encode(b"anna:wrong").decode()}):
+            assert httpx.post(f"{url}gradio_api/mcp/", json={}, headers=headers).status_code == 401
+
+        async def called() -> types.CallToolResult:
+            known = "Basic " + base64.b64encode(b"anna:pass:word").decode()
+            async with _session(url, authorization=known) as session:
+                return await session.call_tool("describe", {"image": _as_address(picture, "png")})
+
+        assert not asyncio.run(called()).isError
+
+
+def test_without_the_flag_there_are_no_tools() -> None:
+    with serve(StandInPipeline(), StandInHost()) as url:
+        assert httpx.post(f"{url}gradio_api/mcp/", json={}).status_code in (404, 405)
+
+
+def test_a_person_who_opens_the_address_reads_what_it_is_for(url: str) -> None:
+    assert "for assistants" in httpx.get(f"{url}gradio_api/mcp/").text
+
+
+def test_a_space_offers_its_tools_to_the_hub(url: str) -> None:
+    listed = httpx.get(f"{url}gradio_api/mcp/schema").json()
+    assert [tool["name"] for tool in listed] == list(TASKS)
+    assert all(tool["meta"]["mcp_type"] == "tool" and tool["inputSchema"]["properties"] for tool in listed)

@@ -2,12 +2,13 @@
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from starlette.routing import Route
 
 from inference import tasks
 from inference.errors import Cancelled
@@ -28,12 +29,12 @@ def free_port() -> int:
 
 
 @contextmanager
-def serve(pipeline: Any, host: Any, **settings: Any) -> Iterator[str]:
+def serve(pipeline: Any, host: Any, *, routes: Sequence[Route] = (), **settings: Any) -> Iterator[str]:
     """Serves the page and the API, and says where."""
     chosen = Settings(port=free_port(), **settings)
     app = page.build(pipeline, host, chosen)
     try:
-        _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, **page.launch_options(chosen))
+        _, url, _ = app.launch(prevent_thread_lock=True, quiet=True, **page.launch_options(chosen, app, routes=routes))
         yield url
     finally:
         app.close(verbose=False)
@@ -44,6 +45,10 @@ class StandInHost:
     """Says what it is told about models."""
 
     states: tuple[ModelStatus, ...] = (READY,)
+
+    @property
+    def ready(self) -> bool:
+        return any(status.state == "ready" for status in self.states)
 
     def statuses(self) -> tuple[ModelStatus, ...]:
         return self.states
@@ -72,13 +77,13 @@ class StandInPipeline:
     cancelled: threading.Event = field(default_factory=threading.Event)
     requests: list[Request] = field(default_factory=list)
 
-    def run(self, request: Request) -> Result:
-        for item in self.stream(request):
+    def run(self, request: Request, *, left: Callable[[], bool] | None = None) -> Result:
+        for item in self.stream(request, left=left):
             if isinstance(item, Result):
                 return item
         raise Cancelled("Stopped.")
 
-    def stream(self, request: Request) -> Iterator[Progress | Result]:
+    def stream(self, request: Request, *, left: Callable[[], bool] | None = None) -> Iterator[Progress | Result]:
         task = tasks.check(request)
         self.requests.append(request)
         written = ""
@@ -86,11 +91,14 @@ class StandInPipeline:
             yield Progress("looking")
             for number, word in enumerate(self.words.split(), start=1):
                 written = f"{written} {word}".strip()
-                yield Progress("writing", raw=written, text=written, tokens=number)
+                yield Progress("writing", raw=written, tokens=number)
                 if self.failure is not None:
                     raise self.failure
                 while self.held and not self.go.wait(0.02):
-                    yield Progress("writing", raw=written, text=written, tokens=number)
+                    if left is not None and left():
+                        self.cancelled.set()
+                        raise Cancelled("The visitor left.")
+                    yield Progress("writing", raw=written, tokens=number)
         except GeneratorExit:
             self.cancelled.set()
             raise

@@ -63,7 +63,7 @@ class Script:
         self.endless = endless
         self.asked: list[tuple[int, str]] = []
 
-    def submit(self, image: Image.Image, prompt: str, *, max_new_tokens: int, deadline: float) -> Answer:
+    def submit(self, image: Image.Image, prompt: str, *, max_new_tokens: int, deadline: float, **_: object) -> Answer:
         red = image.getpixel((0, 0))[0]
         self.asked.append((red, prompt))
         return Answer(self.text, lambda: self.before(red), endless=red == self.endless)

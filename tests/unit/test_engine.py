@@ -121,7 +121,7 @@ def test_the_same_picture_is_looked_at_once(engine, model):
     seen = []
     hook = model.model.vision_tower.register_forward_hook(lambda *_: seen.append(1))
     first = tokens(engine.submit(picture(7), "cap en", max_new_tokens=5))
-    again = tokens(engine.submit(picture(7), "cap en", max_new_tokens=5))
+    again = tokens(engine.submit(picture(7), "cap en", max_new_tokens=5, ignore_eos=True))
     hook.remove()
 
     assert len(seen) == 1

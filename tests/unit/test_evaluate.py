@@ -153,7 +153,7 @@ def test_the_carried_checkpoint_is_evaluated_and_one_line_of_json_comes_last(
     assert main(["--scenes", "2", "--seed", "11"]) == 0
     told, last = capsys.readouterr().out.rsplit("\n", 2)[:2]
     summary = json.loads(last)
-    assert list(summary) == [*METRICS, "scenes", "seed", "model", "seconds"]
+    assert list(summary) == [*METRICS, "scenes", "seed", "model", "quantize", "seconds"]
     assert (summary["scenes"], summary["seed"]) == (2, 11)
     assert all(summary[metric] is None or 0 <= summary[metric] <= 1 for metric in METRICS)
     assert "caption_accuracy" in told

@@ -3,16 +3,18 @@
 import contextlib
 import io
 import struct
+import threading
 import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, features
 
-from inference.errors import InvalidPicture
+from inference.errors import Busy, InvalidPicture
 from inference.images import Limits, allowed_formats, check_picture, open_picture
 
 FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"] + (["AVIF"] if features.check("avif") else [])
@@ -311,7 +313,7 @@ def test_any_damage_gives_a_picture_or_a_plain_refusal(form):
 STARTS = [encoded(quarters(4, 4), form)[:24] for form in FORMATS]
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of broken metadata
 @given(st.sampled_from([b"", *STARTS]), st.binary(max_size=400))
 def test_any_bytes_give_a_picture_or_a_plain_refusal(start, rest):
     with contextlib.suppress(InvalidPicture):
@@ -362,6 +364,37 @@ def test_running_out_of_memory_is_a_sentence(monkeypatch):
 
     monkeypatch.setattr(ImageFile.ImageFile, "load", fail)
     assert "memory" in refusal(encoded(quarters(), "BMP"))
+
+
+def test_no_more_are_decoded_at_once_than_allowed():
+    limits = Limits(decoding=threading.BoundedSemaphore(1), patience=0.01)
+    content = encoded(quarters())
+    assert open_picture(content, limits).size == open_picture(content, limits).size  # a turn is given back
+    with pytest.raises(InvalidPicture):
+        open_picture(encoded(quarters())[:60], limits)  # also after a failure
+    with limits.decoding, pytest.raises(Busy, match="Too many pictures"):
+        open_picture(content, limits)
+    with limits.decoding:  # what its header tells needs no turn
+        assert "megapixels" in refusal(png(9000, 9000), limits)
+    assert open_picture(content, limits).size == (64, 32)
+
+
+def test_waiting_for_a_turn_ends_when_it_comes():
+    limits = Limits(decoding=threading.BoundedSemaphore(1), patience=30)
+    content = encoded(quarters())
+    with ThreadPoolExecutor(8) as pool:
+        assert {image.size for image in pool.map(lambda _: open_picture(content, limits), range(40))} == {(64, 32)}
+
+
+def test_what_the_kernel_serves_as_a_file_does_not_keep_anyone_waiting():
+    refusal("/proc/kmsg")  # waits for the next message of the kernel, if one lets it
+
+
+def test_a_refusal_can_be_told_in_another_language():
+    with pytest.raises(InvalidPicture) as error:
+        open_picture(png(9000, 9000))
+    assert error.value.sentence.template.startswith("The picture is {width:,} × {height:,} pixels")
+    assert error.value.sentence.fields["width"] == 9000
 
 
 def test_pillows_global_switches_are_left_alone():

@@ -5,6 +5,7 @@ import pytest
 from inference.types import Detection
 from ui import markup
 from ui.markup import Words
+from ui.naming import Naming, is_english
 from ui.texts import Texts
 
 HOSTILE = ["<script>alert(1)</script>", "<loc0001>", "<img src=x onerror=alert(1)>", "\" onclick='x'", "&lt;b&gt;"]
@@ -26,6 +27,17 @@ WORDS = Words(Texts.read(), "en")
                 [Detection(text, (0, 0, 1, 1), 0.5, translated_label=text)], colours={text: "#ff0000"}, words=WORDS
             ),
             id="table",
+        ),
+        pytest.param(
+            lambda text: markup.table(
+                [Detection(text, (0, 0, 1, 1), 0.5)], colours={text: "#ff0000"}, words=WORDS, size=(10, 10)
+            ),
+            id="table that can be clicked",
+        ),
+        pytest.param(lambda text: markup.thread([(text, text)], chosen=0, words=WORDS), id="thread"),
+        pytest.param(
+            lambda text: markup.answer(text, translation=None, words=WORDS, naming=Naming.read()),
+            id="answer with words",
         ),
     ],
 )
@@ -59,3 +71,34 @@ def test_a_table_without_translations_has_no_column_for_them() -> None:
     table = markup.table([Detection("cat", (0, 0, 1, 1), None)], colours={"cat": "#ff0000"}, words=WORDS)
     assert "Etiqueta" not in table
     assert "–" in table  # there is no score
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        pytest.param("Two red cats on a sofa.", ["cats", "sofa"], id="numbers, colours and short words"),
+        pytest.param("A T-shirt and a dog's bowl", ["t-shirt", "dog's", "bowl"], id="signs in a word"),
+        pytest.param("yes", [], id="no thing"),
+        pytest.param("", [], id="nothing"),
+    ],
+)
+def test_words_that_may_name_a_thing_are_told_from_others(text: str, names: list[str]) -> None:
+    pieces = list(Naming.read().pieces(text))
+    assert "".join(piece for piece, _ in pieces) == text
+    assert [name for _, name in pieces if name] == names
+
+
+@pytest.mark.parametrize(
+    ("prompt", "english"),
+    [("cap en", True), ("describe en", True), ("answer en what?", True), ("caption es", False), ("ocr", False),
+     ("detect cat", False), ("captain en", False)],
+)  # fmt: skip
+def test_the_models_own_english_is_told_from_other_text(prompt: str, english: bool) -> None:
+    assert is_english(prompt) is english
+
+
+def test_a_row_says_where_its_thing_is() -> None:
+    table = markup.table(
+        [Detection("cat", (10, 40, 30, 80), None)], colours={"cat": "#ff0000"}, words=WORDS, size=(40, 80)
+    )
+    assert 'data-place="0.25000 0.50000 0.50000 0.50000"' in table

@@ -102,7 +102,7 @@ def test_a_file_of_either_float_type_is_loaded(dtype, tmp_path, decoder):
 def test_a_mask_does_not_depend_on_its_neighbours(decoder):
     together = decoder.decode(CODES)
     for index in range(3):
-        np.testing.assert_allclose(decoder.decode(CODES[index : index + 1])[0], together[index], atol=1e-5)
+        np.testing.assert_allclose(decoder.decode(CODES[index : index + 1])[0], together[index], atol=1e-4)
 
 
 def test_no_codes_give_no_masks(decoder):

@@ -306,3 +306,13 @@ def test_twelve_megapixels_are_drawn_in_a_second():
     begin = time.perf_counter()
     draw(image, things)
     assert time.perf_counter() - begin < 3  # 0.3 s on an idle machine
+
+
+def test_what_stays_keeps_its_colour_when_others_are_left_out():
+    assert colour_of("bus") == colour_of("dog")  # alone, the dog would have the colour that the bus has beside it
+    bus, dog = Detection("bus", (20, 40, 120, 140)), Detection("dog", (200, 100, 300, 250))
+    colours = colours_of(["bus", "dog"])
+    for things in ([bus, dog], [dog]):
+        assert draw(plain(), things, colours=colours).getpixel((250, 249)) == colours["dog"]
+    assert colours["dog"] != colour_of("dog")
+    assert legend([dog], colours=colours) == [("dog", colours["dog"], 1)]

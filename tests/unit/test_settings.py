@@ -40,6 +40,24 @@ def test_by_default_nothing_is_public():
             ["--max-upload-mb", "2.5"], {"PALIGEMMA_MAX_UPLOAD_MB": "2.5"}, "max_upload_mb", 2.5, id="upload limit"
         ),
         pytest.param(["--max-queue", "1"], {"PALIGEMMA_MAX_QUEUE": "1"}, "max_queue", 1, id="queue"),
+        pytest.param(
+            ["--max-per-visitor", "3"], {"PALIGEMMA_MAX_PER_VISITOR": "3"}, "max_per_visitor", 3, id="visitor"
+        ),
+        pytest.param(["--deadline", "9"], {"PALIGEMMA_DEADLINE": "9"}, "deadline", 9.0, id="deadline"),
+        pytest.param(["--hang-seconds", "9"], {"PALIGEMMA_HANG_SECONDS": "9"}, "hang_seconds", 9.0, id="hang"),
+        pytest.param(["--drain-seconds", "9"], {"PALIGEMMA_DRAIN_SECONDS": "9"}, "drain_seconds", 9.0, id="drain"),
+        pytest.param(
+            ["--trusted-proxy", "10.0.0.0/8, ::1"],
+            {"PALIGEMMA_TRUSTED_PROXY": "10.0.0.0/8,::1"},
+            "trusted_proxy",
+            ("10.0.0.0/8", "::1"),
+            id="proxies",
+        ),
+        pytest.param(["--metrics", "9"], {"PALIGEMMA_METRICS": "9"}, "metrics", ("127.0.0.1", 9), id="metrics"),
+        pytest.param(
+            ["--metrics", "[::]:9"], {"PALIGEMMA_METRICS": "[::]:9"}, "metrics", ("::", 9), id="metrics elsewhere"
+        ),
+        pytest.param(["--log-format", "json"], {"PALIGEMMA_LOG_FORMAT": "json"}, "log_format", "json", id="log"),
         pytest.param(["--mcp"], {"PALIGEMMA_MCP": "yes"}, "mcp", True, id="mcp"),
     ],
 )
@@ -92,6 +110,8 @@ def test_an_empty_variable_is_as_if_it_were_not_there():
         pytest.param(["--max-upload-mb", "inf"], {}, "above 0", id="endless uploads"),
         pytest.param(["--max-queue", "-1"], {}, "above 0", id="negative queue"),
         pytest.param(["--dtype", "int8"], {}, "float32", id="unknown dtype"),
+        pytest.param(["--trusted-proxy", "everyone"], {}, "10.0.0.0/8", id="a proxy without an address"),
+        pytest.param(["--metrics", "yes"], {}, "from 1 to 65535", id="metrics without a port"),
         pytest.param(["--shar"], {}, "--shar", id="abbreviated flag"),
         pytest.param([], {"PALIGEMMA_DTYPE": "int8"}, "PALIGEMMA_DTYPE", id="unknown dtype in the environment"),
         pytest.param([], {"PALIGEMMA_PORT": "x"}, "from 1 to 65535", id="bad port in the environment"),

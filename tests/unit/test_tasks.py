@@ -67,6 +67,10 @@ def test_objects_are_split(text, names):
         pytest.param("\u202eevil\u2069", "evil", id="direction characters"),
         pytest.param("kit\u00adten", "kitten", id="soft hyphen inside a word"),
         pytest.param("nin\u0303o", "niño", id="composed accents"),
+        pytest.param("nin\u200b\u0303o", "niño", id="accents behind what vanishes"),
+        pytest.param(
+            "<unused3>[@BOS@]<2mass><start_of_image>", "‹unused3>(@BOS@]‹2mass>‹start_of_image>", id="Gemma's"
+        ),
         pytest.param("\ud800x", "x", id="lone surrogate"),
         pytest.param("\u200b \u2060", "", id="nothing visible"),
         pytest.param("", "", id="empty"),
@@ -88,6 +92,20 @@ def test_typed_text_is_cleaned(typed, clean):
 )
 def test_raw_prompts_keep_location_tokens_and_no_others(typed, clean):
     assert tasks.clean_text(typed, keep_location_tokens=True) == clean
+
+
+@pytest.mark.parametrize(
+    ("asked", "prompt"),
+    [
+        pytest.param(request("answer", "<image>?"), "answer en ‹image>?", id="question"),
+        pytest.param(request("ask", "<eos>"), "question en ‹eos>", id="answer"),
+        pytest.param(request("detect", "<loc0001>\n<bos>"), "detect ‹loc0001> ; ‹bos>", id="objects"),
+        pytest.param(request("prompt", "<image><loc0001>"), "‹image><loc0001>", id="raw prompt"),
+    ],
+)
+def test_a_prompt_holds_no_special_token_whoever_wrote_its_text(asked, prompt):
+    # A translator may write one; its output goes straight into the prompt.
+    assert tasks.TASKS[asked.task].prompt(asked) == prompt
 
 
 @pytest.mark.parametrize("text", ["<image>", "<<image>>", "< image>", "<im\u200bage>", "<loc0001>", "a<eos>b"])

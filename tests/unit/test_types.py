@@ -66,7 +66,15 @@ def test_a_result_becomes_the_documented_json():
         "translation": {"language": "es", "text": "gato"},
         "image": {"width": 30, "height": 20},
         "problems": ["Something was left out."],
-        "timing": {"queue": 0.0, "vision": 0.0, "prefill": 0.0, "decode": 0.0, "total": 1.2346, "tokens": 24},
+        "timing": {
+            "queue": 0.0,
+            "vision": 0.0,
+            "prefill": 0.0,
+            "decode": 0.0,
+            "total": 1.2346,
+            "tokens": 24,
+            "cached": False,
+        },
     }
     assert coco.decode(cat.pop("mask")).sum() == 18
     assert cat == {"label": "cat", "translated_label": "gato", "box": [1.23, 2.0, 9.0, 8.0], "score": 0.8765}

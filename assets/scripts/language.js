@@ -1,0 +1,11 @@
+// Tells the server which language the page is shown in, so that what it writes later is in the same one: gradio's own
+// choice may differ from what the browser asks for, and its settings change it.
+
+const noteLanguage = () => {
+  const shown = document.getElementById("page-language")?.textContent.trim();
+  if (!/^[a-z]{2}$/.test(shown ?? "") || document.cookie.includes(`page_language=${shown}`)) return;
+  document.cookie = `page_language=${shown}; path=/; SameSite=Lax`;
+};
+
+new MutationObserver(noteLanguage).observe(document.body, { subtree: true, childList: true, characterData: true });
+noteLanguage();

@@ -1,0 +1,20 @@
+// A link that reopens the task with its fields. It goes into the address bar too: a browser lets a page write to the
+// clipboard only on https and on its own machine.
+
+globalThis.copyLink = async (about, values) => {
+  const fields = Object.fromEntries(about.names.map((name, place) => [name, values[place]]));
+  const link = new URL(location.href);
+  about.names.forEach((name) => link.searchParams.delete(name));
+  link.searchParams.set("tab", "ask");
+  for (const name of about.needs[fields.task] ?? []) {
+    const value = fields[name] === true ? "1" : fields[name];
+    if (value) link.searchParams.set(name, value);
+  }
+  history.replaceState(history.state, "", link);
+  try {
+    await navigator.clipboard.writeText(link.href);
+  } catch {
+    // The address bar has it.
+  }
+  return values;
+};

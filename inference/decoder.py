@@ -1,0 +1,272 @@
+"""Gemma 2's layers as a running batch needs them: few operations, shapes that may stay, keys and values in slots.
+
+Computes what transformers' own modules compute, on their weights, with the projections that belong together in one
+product and without a copy of keys and values for every head that shares them. Knows layers, positions and masks; knows
+no pictures, no sampling and no requests.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+from transformers import PaliGemmaForConditionalGeneration
+
+from inference.linear import QUANTIZED, Linear, fuse, product
+
+_FUSED = (("self_attn", "qkv_proj", ("q_proj", "k_proj", "v_proj")), ("mlp", "gate_up_proj", ("gate_proj", "up_proj")))
+_ALONE = (("self_attn", "o_proj"), ("mlp", "down_proj"))
+
+
+def linear_shapes(model: PaliGemmaForConditionalGeneration) -> Iterator[tuple[int, int]]:
+    """Outputs and inputs of each layer that `quantize` changes, fused as it fuses them."""
+    for layer in model.model.language_model.layers:
+        for part, _, parts in _FUSED:
+            layers = [getattr(getattr(layer, part), each) for each in parts]
+            yield sum(each.out_features for each in layers), layers[0].in_features
+        for part, name in _ALONE:
+            alone = getattr(getattr(layer, part), name)
+            yield alone.out_features, alone.in_features
+
+
+def quantize(model: PaliGemmaForConditionalGeneration, kind: str, device: torch.device) -> None:
+    """Keeps the linear layers of the text model in few bits, on this device, and lets go of their weights one by one.
+
+    Vision tower, projector and vocabulary stay as they are. Only a `Decoder` runs such a model.
+
+    Args:
+        model: On a CPU.
+        kind: A key of `QUANTIZED`.
+        device: Where the quantized layers are made.
+
+    Raises:
+        ValueError: A layer has a shape that this kind does not allow.
+    """
+    quantized = QUANTIZED[kind]
+    for layer in model.model.language_model.layers:
+        for part, name, parts in _FUSED:
+            module = getattr(layer, part)
+            fused = fuse([getattr(module, each) for each in parts])
+            for each in parts:
+                delattr(module, each)
+            setattr(module, name, quantized(fused.weight.to(device), fused.bias))
+        for part, name in _ALONE:
+            module = getattr(layer, part)
+            old = getattr(module, name)
+            setattr(module, name, quantized(old.weight.data.to(device), old.bias))
+
+
+class Decoder:
+    """The text model of a PaliGemma 2, its weights shared with transformers' modules.
+
+    Args:
+        model: In evaluation mode, on its device; see `quantize` for one with fewer bits.
+        positions: How many positions there can be.
+
+    Attributes:
+        dtype: Of what flows through the layers, and of keys and values: float32 on a CPU, whatever its weights are,
+            where reading keys of bfloat16 takes four times as long.
+    """
+
+    def __init__(self, model: PaliGemmaForConditionalGeneration, *, positions: int) -> None:
+        text = model.model.language_model
+        self._vocabulary = model.get_input_embeddings().weight
+        self._head = model.lm_head.weight
+        self.device = self._vocabulary.device
+        self.dtype = torch.float32 if self.device.type == "cpu" else self._vocabulary.dtype
+        self._scale = float(text.embed_tokens.embed_scale.to(self._vocabulary.dtype))
+        self._norm = _Norm(text.norm)
+        self.layers = [_Layer(layer, text.config) for layer in text.layers]
+        self._sliding_window: int | None = text.config.sliding_window
+        self._softcap: float | None = text.config.final_logit_softcapping
+        cos, sin = text.rotary_emb(
+            torch.zeros(1, device=self.device), torch.arange(positions, device=self.device).unsqueeze(0)
+        )
+        # Half of a head is turned against the other: x * cos + roll(x) * sin, if the first half of sin is negative.
+        half = cos.shape[-1] // 2
+        self._cos = cos[0].to(self.dtype)
+        self._sin = torch.cat((-sin[0, :, :half], sin[0, :, half:]), dim=-1).to(self.dtype)
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Token ids as the layers take them: one dimension more, of the model's width."""
+        return functional.embedding(ids, self._vocabulary).to(self.dtype) * self._scale
+
+    def read(self, embeddings: torch.Tensor, cache: Sequence[torch.Tensor], slot: int) -> torch.Tensor:
+        """Takes a prompt (1, length, width) into a slot of the cache; gives its last hidden state (1, width).
+
+        Image and prompt are one bidirectional block: every position sees every other, so there is no mask.
+        """
+        length = embeddings.shape[1]
+        hidden = embeddings[0]
+        cos, sin = self._cos[1 : length + 1], self._sin[1 : length + 1]  # PaliGemma counts positions from 1
+        for layer, stored in zip(self.layers, cache, strict=True):
+            hidden = layer(hidden, cos, sin, stored[slot : slot + 1, :, :length], None, None)
+        last: torch.Tensor = self._norm(hidden[-1:])
+        return last
+
+    def write(
+        self, ids: torch.Tensor, lengths: torch.Tensor, cache: Sequence[torch.Tensor], span: int, *, even: bool = False
+    ) -> torch.Tensor:
+        """Takes one more token of every row into the cache; gives their hidden states (rows, width).
+
+        Nothing here depends on a value in a tensor, so that a GPU can record it once and repeat it.
+
+        Args:
+            ids: (rows,) tokens.
+            lengths: (rows,) how many positions of each row's slot are filled; the token goes to the next.
+            cache: For each layer (slots, keys and values, positions, head_dim); row i has slot i.
+            span: How many positions are looked at, more than any row's length.
+            even: Whether every row fills the whole span, so that no mask is needed.
+        """
+        rows = len(ids)
+        cos, sin = self._cos[lengths + 1].unsqueeze(1).unsqueeze(1), self._sin[lengths + 1].unsqueeze(1).unsqueeze(1)
+        masks = self._masks(lengths, span, even=even)
+        hidden = self.embed(ids)
+        at = (torch.arange(rows, device=self.device), lengths)
+        for layer, stored in zip(self.layers, cache, strict=True):
+            hidden = layer(hidden, cos, sin, stored[:rows, :, :span], at, masks[layer.sliding])
+        last: torch.Tensor = self._norm(hidden)
+        return last
+
+    def logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """How much each token of the vocabulary is to follow, (rows, vocabulary) in float32, of (rows, width)."""
+        logits = product(hidden, self._head).float()
+        return logits if self._softcap is None else logits.div_(self._softcap).tanh_().mul_(self._softcap)
+
+    def compile(self, wanted: bool = True, *, backend: str = "inductor") -> None:
+        """Lets torch make fewer and larger kernels of each layer, once for all layers, when one first runs; or not."""
+        for layer in self.layers:
+            if wanted:
+                layer.compile(dynamic=True, backend=backend)
+            else:
+                layer._compiled_call_impl = None
+
+    def _masks(self, lengths: torch.Tensor, span: int, *, even: bool) -> dict[bool, torch.Tensor | None]:
+        """Additive masks (rows, 1, 1, span) of full and sliding layers: row i sees positions 0 … lengths[i]."""
+        slides = self._sliding_window is not None and span > self._sliding_window
+        if even and not slides:
+            return {False: None, True: None}
+        positions = torch.arange(span, device=self.device)
+        lowest = torch.finfo(torch.float32).min
+        full = torch.zeros((len(lengths), span), device=self.device)
+        full = full.masked_fill_(positions > lengths.unsqueeze(1), lowest)[:, None, None]
+        if not slides or self._sliding_window is None:
+            return {False: full, True: full}
+        far = positions <= (lengths - self._sliding_window).unsqueeze(1)
+        return {False: full, True: full.masked_fill(far[:, None, None], lowest)}
+
+
+class _Norm(nn.Module):
+    """Gemma's RMS norm in float32, the weight 1 larger than stored.
+
+    x / sqrt(mean(x²) + eps) is x * sqrt(n) / hypot(norm(x), sqrt(n * eps)): four small operations instead of ten.
+    """
+
+    weight: torch.Tensor
+    least: torch.Tensor
+
+    def __init__(self, norm: Any) -> None:
+        super().__init__()
+        weight = norm.weight.data.float()
+        self.register_buffer("weight", (1.0 + weight) * math.sqrt(len(weight)), persistent=False)
+        self.register_buffer("least", weight.new_tensor(math.sqrt(len(weight) * norm.eps)), persistent=False)
+
+    def forward(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
+        """The norm of x (rows, width), added to a residual if there is one."""
+        whole = x.float()
+        unit: torch.Tensor = whole / torch.linalg.vector_norm(whole, dim=-1, keepdim=True).hypot(self.least)
+        if residual is None:
+            return (unit * self.weight).to(x.dtype)
+        return torch.addcmul(residual.float(), unit, self.weight).to(x.dtype)
+
+
+class _Layer(nn.Module):
+    def __init__(self, layer: Any, config: Any) -> None:
+        super().__init__()
+        attention, mlp = layer.self_attn, layer.mlp
+        self._heads = config.num_attention_heads
+        self._kv_heads = config.num_key_value_heads
+        self._head_dim = attention.head_dim
+        self._scaling = attention.scaling
+        self._softcap: float | None = attention.attn_logit_softcapping
+        self.sliding = attention.sliding_window is not None
+        self._norms = nn.ModuleList(
+            _Norm(norm)
+            for norm in (
+                layer.input_layernorm,
+                layer.post_attention_layernorm,
+                layer.pre_feedforward_layernorm,
+                layer.post_feedforward_layernorm,
+            )
+        )
+        self._qkv, self._gate_up = (
+            getattr(getattr(layer, part), name, None) or fuse([getattr(getattr(layer, part), each) for each in parts])
+            for part, name, parts in _FUSED
+        )
+        self._out, self._down = (
+            projection if isinstance(projection, Linear) else Linear(projection.weight.data, projection.bias)
+            for projection in (attention.o_proj, mlp.down_proj)
+        )
+        self._activation = mlp.act_fn
+
+    def forward(
+        self,
+        hidden: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        stored: torch.Tensor,
+        at: tuple[torch.Tensor, torch.Tensor] | None,
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """One layer.
+
+        Args:
+            hidden: (rows * new, width).
+            cos: Of the new positions, to be multiplied with (rows, heads, new, head_dim).
+            sin: The same.
+            stored: The part of the cache that is seen, (rows, keys and values, span, head_dim), and written to.
+            at: Which row and position each new key goes to, or None if they fill the span.
+            mask: Added to the attention of (rows, kv heads, queries, span).
+        """
+        before_attention, after_attention, before_mlp, after_mlp = self._norms
+        attended = self._attend(before_attention(hidden), cos, sin, stored, at, mask)
+        hidden = after_attention(self._out(attended), hidden)
+        gate, up = self._gate_up(before_mlp(hidden)).chunk(2, dim=-1)
+        added: torch.Tensor = after_mlp(self._down(self._activation(gate) * up), hidden)
+        return added
+
+    def _attend(
+        self,
+        x: torch.Tensor,
+        cos: torch.Tensor,
+        sin: torch.Tensor,
+        stored: torch.Tensor,
+        at: tuple[torch.Tensor, torch.Tensor] | None,
+        mask: torch.Tensor | None,
+    ) -> torch.Tensor:
+        rows = len(stored)
+        qkv = self._qkv(x).view(rows, len(x) // rows, -1, self._head_dim).transpose(1, 2)
+        turned = qkv[:, : self._heads + self._kv_heads]
+        turned = torch.addcmul(turned * cos, turned.roll(self._head_dim // 2, -1), sin)
+        query, key = torch.split(turned, [self._heads, self._kv_heads], dim=1)
+        value = qkv[:, self._heads + self._kv_heads :]
+        if at is None:
+            keys, values = key, value
+            stored[:, : self._kv_heads], stored[:, self._kv_heads :] = key, value
+        else:
+            stored[at[0], :, at[1]] = torch.cat((key, value), dim=1)[:, :, 0]
+            keys, values = torch.split(stored, self._kv_heads, dim=1)
+        # Queries that share a key stand side by side, so that keys and values are read where they are.
+        query = query.reshape(rows, self._kv_heads, -1, self._head_dim)
+        scores = (query @ keys.transpose(2, 3)).float()
+        if self._softcap is None:
+            scores = scores * self._scaling
+        else:
+            scores = scores.mul_(self._scaling / self._softcap).tanh_().mul_(self._softcap)
+        if mask is not None:
+            scores = scores.add_(mask)
+        seen = scores.softmax(dim=-1).to(values.dtype) @ values
+        heads: torch.Tensor = seen.view(rows, self._heads, -1, self._head_dim)
+        return heads.transpose(1, 2).reshape(len(x), -1)

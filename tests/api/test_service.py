@@ -1,0 +1,253 @@
+"""What whoever runs the app in public relies on: health, logins, limits, leaving, stopping, metrics, a discreet log."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import torch
+
+from inference.batch import Batch, Chosen
+from inference.checkpoints import LoadedModel
+from inference.engine import Engine
+from inference.generation import Row
+from inference.hosting import HostedModel, ModelStatus
+from inference.pipeline import Pipeline
+from tests.support.serving import READY, StandInHost, StandInPipeline, free_port, serve
+from tests.support.tiny import tiny_model, tiny_processor
+from ui import service
+
+ROOT = Path(__file__).resolve().parents[2]
+STEP = 0.02
+SLOW_APP = """
+import sys, time
+from inference.batch import Batch
+step = Batch.step
+Batch.step = lambda self: (time.sleep(0.1), step(self))[1]  # a big model on a small machine
+import app
+sys.exit(app.main())
+"""
+
+
+class SlowBatch(Batch[Row]):
+    """A batch whose steps take a while, as those of a big model do."""
+
+    def step(self) -> list[Chosen]:
+        threading.Event().wait(STEP)
+        return super().step()
+
+
+class SlowHost:
+    """Holds one slow model."""
+
+    def __init__(self, *, queue_size: int = 8) -> None:
+        processor = tiny_processor()
+        model = tiny_model(processor)
+        loaded = LoadedModel(
+            READY.name, model, processor, None, None, {}, False, torch.device("cpu"), torch.float32, 1, 0.0  # type: ignore[arg-type]
+        )  # fmt: skip
+        self.engine = Engine(
+            model, processor, queue_size=queue_size, make_batch=lambda: SlowBatch(model, processor, slots=2)
+        )
+        self._hosted = HostedModel(loaded, self.engine, None)  # type: ignore[arg-type]
+
+    def statuses(self) -> tuple[ModelStatus, ...]:
+        return (READY,)
+
+    def get(self, name: str | None = None) -> HostedModel:
+        return self._hosted
+
+    def wait_until(self, running: int, waiting: int = 0) -> None:
+        line = self.engine._line
+        with line.changed:
+            assert line.changed.wait_for(lambda: (len(line.taken), len(line.waiting)) == (running, waiting), 30)
+
+
+@pytest.fixture
+def slow() -> Iterator[SlowHost]:
+    host = SlowHost()
+    yield host
+    host.engine.close()
+
+
+class Caller:
+    """Someone who uses the API by plain HTTP.
+
+    Args:
+        url: Where the app is.
+        picture: What to ask about.
+    """
+
+    def __init__(self, url: str, picture: Path) -> None:
+        self.http = httpx.Client(base_url=f"{url}gradio_api/", timeout=60)
+        with picture.open("rb") as file:
+            [self._path] = self.http.post("upload", files={"files": file}).json()
+
+    def begin(self, endpoint: str, *fields: object, session: str | None = None) -> str:
+        image = {"path": self._path, "meta": {"_type": "gradio.FileData"}}
+        body = {"data": [image, *fields]} | ({"session_hash": session} if session else {})
+        return str(self.http.post(f"call/{endpoint}", json=body).raise_for_status().json()["event_id"])
+
+    @contextmanager
+    def listening(self, endpoint: str, event: str) -> Iterator[httpx.Response]:
+        with self.http.stream("GET", f"call/{endpoint}/{event}") as response:
+            yield response
+
+    def end(self, endpoint: str, event: str) -> tuple[str, object]:
+        """How the event ended, and with what."""
+        kind, data = "", "null"
+        for line in self.http.get(f"call/{endpoint}/{event}").text.splitlines():
+            if line.startswith("event: "):
+                kind = line.removeprefix("event: ")
+            elif line.startswith("data: ") and kind in ("complete", "error"):
+                data = line.removeprefix("data: ")
+        return kind, json.loads(data)
+
+
+def prompt(words: str) -> tuple[str, bool, str]:
+    return words, False, ""
+
+
+def test_a_client_of_the_api_that_leaves_frees_its_slot_at_once(
+    slow: SlowHost, picture: Path, record_property: Callable[[str, object], None]
+) -> None:
+    with serve(Pipeline(slow), slow) as url:  # type: ignore[arg-type]
+        caller = Caller(url, picture)
+        for attempt in range(3):
+            event = caller.begin("prompt", *prompt(f"cap en {attempt}"))
+            with caller.listening("prompt", event):
+                slow.wait_until(running=1)
+            left = time.perf_counter()
+            slow.wait_until(running=0)
+            took = time.perf_counter() - left
+            record_property("slot_free_after_ms", round(took * 1000))
+            assert took < 1.0, "128 tokens would take more than two seconds"
+
+
+def test_one_that_leaves_while_it_waits_gives_up_its_place(slow: SlowHost, picture: Path) -> None:
+    with serve(Pipeline(slow), slow) as url:  # type: ignore[arg-type]
+        caller = Caller(url, picture)
+        events = [caller.begin("prompt", *prompt(f"cap {number}")) for number in range(2)]
+        slow.wait_until(running=2)
+        waiting = caller.begin("prompt", *prompt("cap 3"))
+        with caller.listening("prompt", waiting):
+            slow.wait_until(running=2, waiting=1)
+        slow.wait_until(running=2, waiting=0)
+        assert [caller.end("prompt", event)[0] for event in events] == ["complete", "complete"]
+
+
+def test_everything_comes_to_the_engines_queue_and_beyond_it_is_told_so(picture: Path) -> None:
+    slow = SlowHost(queue_size=5)
+    try:
+        with serve(Pipeline(slow), slow, max_queue=5) as url:  # type: ignore[arg-type]
+            caller = Caller(url, picture)
+            events = [caller.begin("prompt", *prompt(f"cap {number}")) for number in range(7)]
+            slow.wait_until(running=2, waiting=5)
+            refused = caller.begin("prompt", *prompt("cap 8"))
+            assert "5 requests are waiting already" in str(caller.end("prompt", refused))
+            assert httpx.get(f"{url}gradio_api/info", timeout=10).status_code == 200
+            assert caller.end("prompt", events[0])[0] == "complete"
+            slow.engine.close()  # the others need not be waited for
+            assert "shut down" in str(caller.end("prompt", events[-1]))
+    finally:
+        slow.engine.close()
+
+
+@pytest.mark.parametrize(
+    ("states", "code"),
+    [
+        pytest.param(("ready",), 200, id="ready"),
+        pytest.param(("loading",), 503, id="loading"),
+        pytest.param(("failed",), 503, id="failed"),
+        pytest.param(("ready", "loading"), 200, id="one of two is ready"),
+    ],
+)
+def test_readiness_follows_the_models_and_life_does_not(states: tuple[str, ...], code: int) -> None:
+    host = StandInHost(tuple(ModelStatus(f"model {index}", state) for index, state in enumerate(states)))  # type: ignore[arg-type]
+    with serve(StandInPipeline(), host, routes=service.routes(host), auth=("ann", "secret")) as url:  # type: ignore[arg-type]
+        ready = httpx.get(f"{url}readyz")
+        assert ready.status_code == code
+        assert [model["state"] for model in ready.json()["models"]] == list(states)
+        assert httpx.get(f"{url}healthz").json() == {"status": "alive"}
+        assert httpx.get(f"{url}config").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("user", "password", "code"),
+    [
+        pytest.param("ann", "sécret", 200, id="right"),
+        pytest.param("ann", "secret", 400, id="wrong password"),
+        pytest.param("bob", "sécret", 400, id="wrong name"),
+        pytest.param("ann", "", 422, id="no password"),
+        pytest.param("ann", "s" * 10000, 400, id="endless password"),
+    ],
+)
+def test_a_login_must_be_right_in_both_parts(user: str, password: str, code: int) -> None:
+    with serve(StandInPipeline(), StandInHost(), auth=("ann", "sécret")) as url:
+        assert httpx.post(f"{url}login", data={"username": user, "password": password}).status_code == code
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_told_to_stop_it_finishes_what_runs_refuses_the_rest_and_logs_no_words(picture: Path, tmp_path: Path) -> None:
+    port, metrics = free_port(), free_port()
+    arguments = ["--model", "demo", "--port", str(port), "--metrics", str(metrics), "--log-format", "json"]
+    environment = os.environ | {"GRADIO_TEMP_DIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    log = tmp_path / "log"
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-c", SLOW_APP, *arguments], cwd=ROOT, env=environment, stdout=stream, stderr=stream
+        )
+    try:
+        _until(lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200, process)
+        caller = Caller(f"http://127.0.0.1:{port}/", picture)
+        secret = caller.begin("prompt", *prompt("answer en where is the quokka?"))
+        assert caller.end("prompt", secret)[0] == "complete"
+
+        running = caller.begin("describe", "long", "en", False, "")
+        _until(lambda: 'paligemma_running{model="demo"} 1.0' in _metrics(metrics), process)
+        seen = _metrics(metrics)
+        process.send_signal(signal.SIGTERM)
+        _until(lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 503, process)
+        refused = caller.begin("describe", "short", "en", False, "")
+        assert "shut down" in str(caller.end("describe", refused))
+        kind, answer = caller.end("describe", running)
+
+        assert kind == "complete"
+        assert answer[0]["text"]  # type: ignore[index]
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert 'paligemma_requests_total{cached="false",task="prompt"} 1.0' in seen
+    assert "process_resident_memory_bytes" in seen
+    lines = log.read_text("utf-8").splitlines()
+    assert all(set(json.loads(line)) >= {"time", "level", "message"} for line in lines), lines
+    assert any("prompt by demo" in json.loads(line)["message"] for line in lines)
+    assert "quokka" not in log.read_text("utf-8")
+    assert picture.name not in log.read_text("utf-8")
+
+
+def _metrics(port: int) -> str:
+    return httpx.get(f"http://127.0.0.1:{port}/metrics").text
+
+
+def _until(holds: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        assert process.poll() is None, "the app ended"
+        try:
+            if holds():
+                return
+        except httpx.HTTPError:
+            pass  # it does not listen yet
+        threading.Event().wait(0.02)
+    raise AssertionError("it never came to pass")

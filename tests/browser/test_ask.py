@@ -1,0 +1,397 @@
+"""What can be done with an answer about one picture: files, earlier answers, clicks on things, live controls."""
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Locator, Page, expect
+from pycocotools.coco import COCO
+
+from inference.overlay import colour_of
+from tests.support.serving import StandInHost, StandInPipeline, serve, thing
+
+ANSWER = "[data-testid=answer]"
+ROWS = "[data-testid=things] tbody tr"
+BOAT = thing("boat", (10, 10, 40, 40), 0.9)
+CUP = thing("cup", (50, 20, 90, 70), 0.3)
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> StandInPipeline:
+    return StandInPipeline()
+
+
+@pytest.fixture(scope="module")
+def url(pipeline: StandInPipeline) -> Iterator[str]:
+    with serve(pipeline, StandInHost()) as address:
+        yield address
+
+
+@pytest.fixture(autouse=True)
+def _fresh(pipeline: StandInPipeline) -> Iterator[None]:
+    yield
+    pipeline.go.set()
+    pipeline.__init__()  # type: ignore[misc]
+
+
+@pytest.fixture
+def found(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> Any:
+    """A visitor who had two things outlined."""
+    pipeline.things = (BOAT, CUP)
+    visitor = visit(url)
+    visitor.upload(picture)
+    ask(visitor, "Outline", "boat ; cup")
+    expect(visitor.page.locator(ROWS)).to_have_count(2)
+    return visitor
+
+
+def ask(visitor: Any, task: str, text: str) -> None:
+    field = {"Answer": "Question", "Find": "Things to look for", "Outline": "Things to look for"}[task]
+    visitor.choose(task)
+    visitor.field(field).fill(text)
+    visitor.run()
+    expect(visitor.page.locator("#stop")).not_to_be_visible()
+    expect(visitor.page.locator("#run")).to_be_enabled()
+
+
+def download(page: Page, label: str) -> tuple[str, bytes]:
+    with page.expect_download() as coming:
+        page.locator("#exports").get_by_role("button", name=label, exact=True).click()
+    return coming.value.suggested_filename, Path(coming.value.path()).read_bytes()
+
+
+def set_number(page: Page, control: str, value: int) -> None:
+    field = page.locator(control).get_by_role("spinbutton")
+    field.fill(str(value))
+    field.press("Tab")
+
+
+def drawn_pixels(page: Page) -> np.ndarray:
+    """The drawing as the browser shows it, in the picture's own pixels."""
+    url = page.locator("#drawn img").get_attribute("src")
+    return np.asarray(Image.open(io.BytesIO(page.request.get(url or "").body())).convert("RGB")).astype(int)
+
+
+def entries(page: Page) -> Locator:
+    return page.locator("#thread").get_by_role("listitem").get_by_role("button")
+
+
+# Files
+
+
+def test_the_zip_holds_every_format_of_an_outline(found: Any, picture: Path) -> None:
+    name, content = download(found.page, "All in one zip")
+    assert name == f"{picture.stem}.zip"
+    archive = zipfile.ZipFile(io.BytesIO(content))
+    assert archive.testzip() is None
+    stem = picture.stem
+    assert {
+        f"drawn/{stem}.png", f"masks/{stem}/01-boat.png", f"masks/{stem}/02-cup.png", f"masks/{stem}/index.png",
+        f"json/{stem}.json", "coco.json", f"yolo/boxes/{stem}.txt", f"yolo/segments/{stem}.txt", "yolo/classes.txt",
+        "results.csv",
+    } <= set(archive.namelist())  # fmt: skip
+    assert json.loads(archive.read(f"json/{stem}.json"))["detections"][1]["label"] == "cup"
+
+
+def test_the_coco_file_loads_and_has_the_masks(found: Any, tmp_path: Path) -> None:
+    name, content = download(found.page, "COCO")
+    (tmp_path / name).write_bytes(content)
+    loaded = COCO(tmp_path / name)
+    boat, cup = loaded.loadAnns(loaded.getAnnIds())
+    assert [boat["area"], cup["area"]] == [900, 2000]
+    assert boat["bbox"] == [10, 10, 30, 30]
+    assert np.array_equal(loaded.annToMask(cup).astype(bool), CUP.mask)
+
+
+def test_the_drawing_comes_as_it_is_shown(found: Any, pipeline: StandInPipeline) -> None:
+    page = found.page
+    set_number(page, "#threshold", 50)
+    expect(page.locator(ROWS)).to_have_count(1)
+    before = page.locator("#drawn img").get_attribute("src")
+    page.locator("#parts").get_by_role("radio", name="Boxes").check()
+    expect(page.locator("#drawn img")).not_to_have_attribute("src", before or "")
+    name, content = download(page, "Drawing")
+    drawn = Image.open(io.BytesIO(content))
+    assert (name.endswith("-drawn.png"), drawn.format, drawn.size) == (True, "PNG", (100, 80))
+    plain = np.asarray(pipeline.requests[0].image).astype(int)
+    changed = np.abs(np.asarray(drawn.convert("RGB")) - plain).sum(axis=-1) > 0
+    assert changed[39, 12:38].all()  # the boat's box
+    assert not changed[15:35, 15:35].any()  # its mask is not drawn
+    assert not changed[58:, 60:].any()  # the cup is hidden
+
+
+def test_every_format_leaves_out_what_the_threshold_hides(found: Any) -> None:
+    set_number(found.page, "#threshold", 50)
+    expect(found.page.locator(ROWS)).to_have_count(1)
+    _, table = download(found.page, "CSV")
+    rows = list(csv.DictReader(io.StringIO(table.decode("utf-8-sig"))))
+    assert [row["label"] for row in rows] == ["boat"]
+    _, content = download(found.page, "YOLO")
+    archive = zipfile.ZipFile(io.BytesIO(content))
+    assert archive.read("yolo/classes.txt").decode().split() == ["boat"]
+    _, masks = download(found.page, "Masks")
+    assert not any("cup" in name for name in zipfile.ZipFile(io.BytesIO(masks)).namelist())
+
+
+def test_an_answer_in_words_is_offered_in_formats_for_words(visit: Any, url: str, picture: Path) -> None:
+    visitor = visit(url)
+    expect(visitor.page.locator("#exports")).not_to_be_visible()
+    visitor.upload(picture)
+    visitor.run()
+    expect(visitor.page.locator(ANSWER)).to_be_visible()
+    expect(visitor.page.locator("#exports").get_by_role("button")).to_have_text(["JSON", "CSV", "All in one zip"])
+    name, content = download(visitor.page, "JSON")
+    assert (name, json.loads(content)["text"]) == (f"{picture.stem}.json", "two red boats")
+
+
+# Earlier answers
+
+
+def test_earlier_answers_stay_and_come_back_with_their_drawing(found: Any, pipeline: StandInPipeline) -> None:
+    page = found.page
+    expect(page.locator("#thread")).not_to_be_visible()
+    drawn = drawn_pixels(page)
+    pipeline.things = ()
+    ask(found, "Answer", "what is <it>?")
+    expect(page.locator(ANSWER)).to_have_text("two red boats")
+    expect(entries(page)).to_have_text(["Outline: boat ; cup Found 2 things.", "Answer: what is <it>? two red boats"])
+    expect(page.locator("#thread")).to_contain_text("Each question is asked afresh")
+    entries(page).first.click()
+    expect(page.locator(ROWS)).to_have_count(2)
+    expect(page.locator(ANSWER)).not_to_be_visible()
+    expect(entries(page).first).to_have_attribute("aria-current", "true")
+    expect(entries(page).first).to_be_focused()
+    assert np.array_equal(drawn_pixels(page), drawn)
+    assert len(pipeline.requests) == 2
+
+
+def test_another_picture_begins_another_thread(found: Any, picture: Path, tmp_path: Path) -> None:
+    page = found.page
+    ask(found, "Find", "boat")
+    expect(entries(page)).to_have_count(2)
+    other = tmp_path / "other.png"
+    Image.new("RGB", (100, 80), "navy").save(other)
+    page.get_by_role("button", name="Remove Image").click()
+    expect(page.locator("#thread")).not_to_be_visible()
+    expect(page.locator("#results")).to_contain_text("The answer appears here.")
+    expect(page.locator("#exports")).not_to_be_visible()
+    found.upload(other)
+    ask(found, "Find", "boat")
+    expect(page.locator(ROWS)).to_have_count(2)
+    expect(page.locator("#thread")).not_to_be_visible()
+    ask(found, "Find", "cup")
+    expect(entries(page)).to_have_count(2)
+
+
+def test_a_thread_can_be_cleared(found: Any) -> None:
+    page = found.page
+    ask(found, "Find", "boat")
+    page.locator("#thread").get_by_role("button", name="Clear").click()
+    expect(page.locator("#thread")).not_to_be_visible()
+    expect(page.locator("#results")).to_contain_text("The answer appears here.")
+    ask(found, "Find", "cup")
+    expect(page.locator(ROWS)).to_have_count(2)
+    expect(page.locator("#thread")).not_to_be_visible()
+
+
+def test_visitors_do_not_see_the_questions_of_others(visit: Any, found: Any, url: str, picture: Path) -> None:
+    ask(found, "Find", "boat")
+    other = visit(url)
+    other.upload(picture)
+    ask(other, "Find", "cup")
+    expect(other.page.locator(ROWS)).to_have_count(2)
+    expect(other.page.locator("#thread")).not_to_be_visible()
+
+
+# Clicks on things
+
+
+def test_a_word_of_a_caption_is_looked_for(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
+    visitor = visit(url)
+    visitor.upload(picture)
+    visitor.run()
+    words = visitor.page.locator(ANSWER).get_by_role("button")
+    expect(words).to_have_text(["boats"])  # neither a number nor a colour is a thing
+    pipeline.things = (BOAT,)
+    words.first.click()
+    expect(visitor.page.locator(ROWS)).to_have_count(1)
+    expect(visitor.field("Things to look for")).to_have_value("boats")
+    assert [(request.task, request.text) for request in pipeline.requests[1:]] == [("detect", "boats")]
+
+
+def test_words_are_reached_by_the_keyboard(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
+    pipeline.words = "A dog beside a lamp and a chair."
+    visitor = visit(url)
+    visitor.upload(picture)
+    visitor.run()
+    words = visitor.page.locator(ANSWER).get_by_role("button")
+    expect(words).to_have_text(["dog", "lamp", "chair"])
+    visitor.page.locator(".answer-card").get_by_role("button", name="Copy").focus()
+    visitor.page.keyboard.press("Tab")
+    expect(words.nth(0)).to_be_focused()
+    visitor.page.keyboard.press("ArrowRight")
+    expect(words.nth(1)).to_be_focused()
+    visitor.page.keyboard.press("Enter")
+    expect(visitor.field("Things to look for")).to_have_value("lamp")
+    expect(visitor.page.locator("#run")).to_be_enabled()
+    assert pipeline.requests[-1].task == "detect"
+
+
+def test_only_english_of_the_models_own_can_be_clicked(visit: Any, url: str, picture: Path) -> None:
+    visitor = visit(url)
+    visitor.upload(picture)
+    visitor.page.get_by_label("In Spanish too").check()
+    visitor.choose("Read text")
+    visitor.run()
+    expect(visitor.page.locator(ANSWER)).to_have_count(2)
+    expect(visitor.page.locator("#answer-panel .word")).to_have_count(0)
+    visitor.choose("Describe")
+    visitor.run()
+    expect(visitor.page.locator("#answer-panel .word")).to_have_text(["boats"])
+
+
+@pytest.mark.parametrize(
+    ("masked", "task"), [pytest.param(False, "segment", id="a box"), pytest.param(True, "detect", id="an outline")]
+)
+def test_a_label_in_the_table_asks_for_the_rest(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, masked: bool, task: str
+) -> None:
+    pipeline.things = (BOAT if masked else replace(BOAT, mask=None),)
+    visitor = visit(url)
+    visitor.upload(picture)
+    ask(visitor, "Find", "anything")
+    visitor.page.locator(ROWS).get_by_role("button", name="boat").click()
+    expect(visitor.field("Things to look for")).to_have_value("boat")
+    expect(entries(visitor.page)).to_have_count(2)
+    assert (pipeline.requests[-1].task, pipeline.requests[-1].text) == (task, "boat")
+
+
+# Live controls
+
+
+def test_controls_change_the_drawing_without_asking_again(found: Any, pipeline: StandInPipeline) -> None:
+    page = found.page
+    inside, edge = (25, 20), (39, 25)  # of the boat's mask, and of its box
+
+    def expect_drawing(change: Any) -> np.ndarray:
+        before = page.locator("#drawn img").get_attribute("src")
+        change()
+        expect(page.locator("#drawn img")).not_to_have_attribute("src", before or "")
+        return drawn_pixels(page)
+
+    plain = np.asarray(pipeline.requests[0].image).astype(int)
+    both = drawn_pixels(page)
+    boxes = expect_drawing(lambda: page.locator("#parts").get_by_role("radio", name="Boxes").check())
+    assert (boxes[inside] == plain[inside]).all()
+    assert (boxes[edge] == both[edge]).all()
+    masks = expect_drawing(lambda: page.locator("#parts").get_by_role("radio", name="Masks").check())
+    assert (masks[inside] == both[inside]).all()
+    strong = expect_drawing(lambda: set_number(page, "#opacity", 100))
+    assert np.abs(strong[inside] - plain[inside]).sum() > np.abs(masks[inside] - plain[inside]).sum()
+    assert len(pipeline.requests) == 1
+
+
+def test_controls_that_change_nothing_are_not_there(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path
+) -> None:
+    pipeline.things = (replace(BOAT, mask=None),)
+    visitor = visit(url)
+    visitor.upload(picture)
+    ask(visitor, "Find", "boat")
+    expect(visitor.page.locator("#threshold")).to_be_visible()
+    for control in ("#opacity", "#parts", "#labels"):
+        expect(visitor.page.locator(control)).not_to_be_visible()
+
+
+def test_labels_can_be_read_in_either_language(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
+    pipeline.things = (replace(BOAT, translated_label="barco"),)
+    visitor = visit(url)
+    visitor.upload(picture)
+    ask(visitor, "Find", "boat")
+    legend = visitor.page.locator("[data-testid=legend]")
+    expect(legend).to_have_text("boat")
+    english = drawn_pixels(visitor.page)
+    visitor.page.locator("#labels").get_by_role("radio", name="Español").check()
+    expect(legend).to_have_text("barco")
+    assert (drawn_pixels(visitor.page) != english).any()
+    ask(visitor, "Find", "cup")
+    expect(legend).to_have_text("barco")  # the choice stays for the next answer
+    assert len(pipeline.requests) == 2
+
+
+def test_a_thing_keeps_its_colour_when_others_are_hidden(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path
+) -> None:
+    assert colour_of("bus") == colour_of("dog")  # so that the bus has it, and the dog only where there is no bus
+    pipeline.things = (replace(CUP, label="bus"), replace(BOAT, label="dog"))
+    visitor = visit(url)
+    visitor.upload(picture)
+    ask(visitor, "Find", "anything")
+    swatch = visitor.page.locator(ROWS).filter(has_text="dog").locator(".swatch")
+    before = swatch.evaluate("swatch => getComputedStyle(swatch).backgroundColor")
+    edge = drawn_pixels(visitor.page)[39, 25]
+    set_number(visitor.page, "#threshold", 50)
+    expect(visitor.page.locator(ROWS)).to_have_count(1)
+    assert swatch.evaluate("swatch => getComputedStyle(swatch).backgroundColor") == before
+    assert (drawn_pixels(visitor.page)[39, 25] == edge).all()
+
+
+# Marks
+
+
+@pytest.mark.parametrize("how", ["pointer", "keyboard"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_row_marks_its_thing_in_the_picture(
+    visit: Any, url: str, pipeline: StandInPipeline, tmp_path: Path, how: str, width: int
+) -> None:
+    tall = tmp_path / "tall.png"  # letterboxed, at its left and right
+    Image.new("RGB", (300, 1200), "olive").save(tall)
+    pipeline.things = (replace(CUP, box=(75, 300, 225, 600), mask=None),)
+    visitor = visit(url, viewport={"width": width, "height": 900})
+    visitor.upload(tall)
+    ask(visitor, "Find", "cup")
+    row = visitor.page.locator(ROWS)
+    if how == "pointer":
+        row.locator(".box").hover()
+    else:
+        row.get_by_role("button", name="cup").focus()
+    spot = visitor.page.locator("#drawn .spot")
+    expect(spot).to_be_visible()
+    image = visitor.page.locator("#drawn img").bounding_box()
+    marked = spot.bounding_box()
+    assert image is not None
+    assert marked is not None
+    shown_width = image["height"] / 4  # the picture's sides are as 1 to 4
+    assert image["width"] > 1.2 * shown_width
+    left = image["x"] + (image["width"] - shown_width) / 2
+    assert marked["x"] == pytest.approx(left + shown_width / 4, abs=1.5)
+    assert marked["y"] == pytest.approx(image["y"] + image["height"] / 4, abs=1.5)
+    assert marked["width"] == pytest.approx(shown_width / 2, abs=1.5)
+    assert marked["height"] == pytest.approx(image["height"] / 4, abs=1.5)
+    if how == "pointer":
+        visitor.page.locator("#details").hover()
+    else:
+        visitor.page.locator("#task input").first.focus()
+    expect(spot).to_have_count(0)
+
+
+def test_a_thing_in_the_picture_marks_its_row(found: Any) -> None:
+    image = found.page.locator("#drawn img")
+    image.scroll_into_view_if_needed()
+    box = image.bounding_box()
+    assert box is not None
+    scale = min(box["width"] / 100, box["height"] / 80)
+    left, top = box["x"] + (box["width"] - 100 * scale) / 2, box["y"] + (box["height"] - 80 * scale) / 2
+    found.page.mouse.move(left + 70 * scale, top + 45 * scale)
+    expect(found.page.locator(f"{ROWS}.marked")).to_have_count(1)
+    expect(found.page.locator(f"{ROWS}.marked")).to_contain_text("cup")
+    found.page.mouse.move(left + 97 * scale, top + 78 * scale)
+    expect(found.page.locator(f"{ROWS}.marked")).to_have_count(0)

@@ -1,0 +1,230 @@
+"""Two answers side by side, in a real browser on stand-ins that answer differently."""
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from inference.errors import Busy
+from inference.pipeline import Progress
+from inference.sentences import Sentence
+from inference.types import Request, Result
+from tests.support.serving import READY, StandInHost, StandInPipeline, serve, thing
+
+LEFT, RIGHT = READY.name, "other"
+
+
+@dataclass
+class TwoVoices:
+    """Answers as another stand-in does for each model, and in its own Spanish when it is asked to.
+
+    Attributes:
+        voices: A stand-in for each model.
+        together: Passed by two answers that are given at the same time; broken by one that waits alone.
+    """
+
+    voices: dict[str, StandInPipeline] = field(
+        default_factory=lambda: {LEFT: StandInPipeline(), RIGHT: StandInPipeline()}
+    )
+    together: threading.Barrier | None = None
+
+    def stream(self, request: Request, **options: Any) -> Iterator[Progress | Result]:
+        if self.together is not None:
+            self.together.wait(20)
+        for item in self.voices[request.model or LEFT].stream(request, **options):
+            if isinstance(item, Result) and request.language == "es":
+                item = replace(item, text="tres barcos", raw="tres barcos")
+            yield item if isinstance(item, Progress) else replace(item, model=request.model or LEFT)
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> TwoVoices:
+    return TwoVoices()
+
+
+@pytest.fixture(scope="module")
+def url(pipeline: TwoVoices) -> Iterator[str]:
+    with serve(pipeline, StandInHost((READY, replace(READY, name=RIGHT)))) as address:
+        yield address
+
+
+@pytest.fixture(autouse=True)
+def _fresh(pipeline: TwoVoices) -> Iterator[None]:
+    yield
+    for voice in pipeline.voices.values():
+        voice.go.set()
+    pipeline.__init__()  # type: ignore[misc]
+
+
+class Compare:
+    """The tab, open in a browser."""
+
+    def __init__(self, visitor: Any, picture: Path | None = None) -> None:
+        self.page = visitor.page
+        self.page.get_by_role("tab", name="Compare").click()
+        expect(self.page.locator("#compare-run")).to_be_visible()
+        if picture is not None:
+            self.page.locator("#compare-picture input[type=file]").set_input_files(str(picture))
+            expect(self.page.locator("#compare-picture img")).to_be_visible()
+
+    def choose(self, group: str, name: str) -> None:
+        self.page.locator(f"#compare-{group}").get_by_role("radio", name=name, exact=True).check()
+
+    def look_for(self, objects: str) -> None:
+        self.choose("task", "Find")
+        self.page.locator("#compare-objects").get_by_role("textbox").fill(objects)
+
+    def run(self) -> None:
+        self.page.locator("#compare-run").click()
+
+    def side(self, name: str) -> Any:
+        return self.page.locator(f"#compare-{name}")
+
+
+@pytest.fixture
+def compare(visit: Any, url: str, picture: Path) -> Compare:
+    return Compare(visit(url), picture)
+
+
+def test_the_two_models_are_asked_at_once_and_their_words_are_marked_where_they_differ(
+    compare: Compare, pipeline: TwoVoices
+) -> None:
+    pipeline.voices[RIGHT].words = "two <b>blue</b> boats"
+    pipeline.together = threading.Barrier(2)
+    compare.run()
+    expect(compare.side("left").locator("[data-testid=side-answer]")).to_have_text("two red boats")
+    expect(compare.side("right").locator("[data-testid=side-answer]")).to_have_text("two <b>blue</b> boats")
+    expect(compare.side("left").locator("mark")).to_have_text(["red"])
+    expect(compare.side("right").locator("mark")).to_have_text(["<b>blue</b>"])
+    expect(compare.page.locator("#compare-differences")).to_contain_text("They differ in 1 place")
+    expect(compare.page.locator("[data-testid=timings] thead")).to_contain_text(RIGHT)
+    expect(compare.page.locator("[data-testid=timings] tbody tr")).to_have_count(6)
+    assert [voice.requests[0].task for voice in pipeline.voices.values()] == ["describe", "describe"]
+    underline = "getComputedStyle(document.querySelector('mark.differs')).textDecorationLine"
+    assert compare.page.evaluate(underline) == "underline"
+
+
+def test_answers_that_agree_have_no_marks(compare: Compare) -> None:
+    compare.run()
+    expect(compare.page.locator("#compare-differences")).to_contain_text("Both say the same, word for word.")
+    expect(compare.page.locator("mark")).to_have_count(0)
+
+
+def test_things_are_paired_by_place_and_name(compare: Compare, pipeline: TwoVoices) -> None:
+
+    pipeline.voices[LEFT].things = (
+        thing("boat", (10, 10, 40, 40), 0.9),
+        thing("cup", (50, 20, 90, 70), 0.3),
+        thing("key", (0, 60, 20, 78), 0.5),
+    )
+    pipeline.voices[RIGHT].things = (
+        thing("boat", (10, 10, 41, 40), 0.8),
+        thing("cup", (60, 20, 99, 70), 0.4),
+        thing("<i>fish</i>", (70, 2, 98, 18), 1),
+    )
+    compare.look_for("boat ; cup ; key")
+    compare.run()
+    rows = compare.page.locator("[data-testid=pairs] tbody tr")
+    expect(rows).to_have_count(4)
+    expect(rows.nth(0)).to_contain_text("Same")
+    expect(rows.nth(1)).to_contain_text("Moved")
+    expect(rows.nth(2)).to_contain_text("Only left")
+    expect(rows.nth(3)).to_contain_text("<i>fish</i>")
+    expect(rows.nth(3)).to_contain_text("Only right")
+    expect(compare.page.locator("#compare-differences")).to_contain_text("They differ about 3 of 4 things.")
+    for side in ("left", "right"):
+        expect(compare.side(side).locator("img")).to_be_visible()
+
+
+def test_one_side_that_fails_leaves_the_other(compare: Compare, pipeline: TwoVoices) -> None:
+    pipeline.voices[RIGHT].failure = Busy(Sentence("Too many <b>wait</b>. Try again."))
+    compare.run()
+    expect(compare.side("left").locator("[data-testid=side-answer]")).to_have_text("two red boats")
+    expect(compare.side("right").get_by_role("alert")).to_have_text("Too many <b>wait</b>. Try again.")
+    expect(compare.page.locator("#compare-run")).to_be_enabled()
+    expect(compare.page.locator("#compare-differences")).to_be_hidden()
+
+
+def test_stop_ends_both_sides_and_keeps_what_is_there(compare: Compare, pipeline: TwoVoices) -> None:
+    pipeline.voices[RIGHT].held = True
+    compare.run()
+    expect(compare.side("left").locator("[data-testid=side-answer]")).to_have_text("two red boats")
+    expect(compare.side("right")).to_contain_text("Answering …")
+    compare.page.locator("#compare-stop").click()
+    expect(compare.side("right")).to_contain_text("Stopped.")
+    expect(compare.side("left").locator("[data-testid=side-answer]")).to_have_text("two red boats")
+    expect(compare.page.locator("#compare-run")).to_be_enabled()
+    assert pipeline.voices[RIGHT].cancelled.wait(10)
+
+
+def test_the_models_own_spanish_stands_beside_the_translated_one(compare: Compare, pipeline: TwoVoices) -> None:
+    compare.choose("way", "Spanish, own or translated")
+    tasks = compare.page.locator("#compare-task").get_by_role("radio")
+    expect(tasks).to_have_count(3)
+    expect(compare.page.locator("#compare-other")).to_be_hidden()
+    expect(compare.page.locator("#compare-translate")).to_be_hidden()
+    compare.run()
+    expect(compare.side("left").locator("[data-testid=side-answer]")).to_have_text("tres barcos")
+    expect(compare.side("right").locator("[data-testid=side-answer]")).to_have_text(
+        ["dos barcos rojos", "two red boats"]
+    )
+    expect(compare.side("left").locator("mark")).to_have_text(["tres"])
+    asked = {(request.language, request.translate) for request in pipeline.voices[LEFT].requests}
+    assert asked == {("es", False), ("en", True)}
+
+
+def test_without_a_picture_the_tab_asks_for_one(visit: Any, url: str) -> None:
+    tab = Compare(visit(url))
+    tab.run()
+    expect(tab.page.locator("#compare-status")).to_contain_text("Add a picture first.")
+    expect(tab.page.locator("#compare-run")).to_be_enabled()
+
+
+def test_one_model_is_compared_with_itself_in_spanish_only(visit: Any, picture: Path) -> None:
+    with serve(StandInPipeline(), StandInHost()) as url:
+        tab = Compare(visit(url), picture)
+        expect(tab.page.locator("#compare-way").get_by_role("radio")).to_have_count(1)
+        expect(tab.page.locator("#compare-way")).to_contain_text("--model 3b,3b:int8")
+        tab.run()
+        expect(tab.side("right").locator("[data-testid=side-answer]").first).to_have_text("dos barcos rojos")
+
+
+def test_a_choice_of_models_outlives_their_loading(visit: Any) -> None:
+    loading = replace(READY, name="3b", asked="3b", state="loading", progress=0.5)
+    host = StandInHost((READY, loading))
+    with serve(StandInPipeline(), host) as url:
+        tab = Compare(visit(url))
+        expect(tab.page.locator("#compare-other").get_by_role("radio", name="3b")).to_be_checked()
+        host.states = (READY, replace(loading, name="paligemma2-3b-mix-448", state="ready"))
+        expect(tab.page.locator("#compare-other").get_by_role("radio", name="paligemma2-3b-mix-448")).to_be_checked()
+        expect(tab.page.locator("#compare-model").get_by_role("radio", name=READY.name)).to_be_checked()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_narrow_screen_needs_no_scrolling_sideways(
+    visit: Any, url: str, pipeline: TwoVoices, picture: Path, scheme: str
+) -> None:
+    pipeline.voices[LEFT].things = (thing("a thing with quite a long name for its size", (10, 10, 40, 40), 0.9),)
+    tab = Compare(visit(url, viewport={"width": 390, "height": 800}, color_scheme=scheme), picture)
+    tab.look_for("boat")
+    tab.run()
+    expect(tab.page.locator("[data-testid=pairs]")).to_be_visible()
+    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_a_translation_that_is_missing_is_said(compare: Compare, pipeline: TwoVoices) -> None:
+    class Untranslated(StandInPipeline):
+        def stream(self, request: Request, **options: Any) -> Iterator[Progress | Result]:
+            for item in super().stream(request, **options):
+                problems = ("There is no Spanish translation: <b>memory</b>.",) if request.translate else ()
+                yield replace(item, translation=None, problems=problems) if isinstance(item, Result) else item
+
+    pipeline.voices[LEFT] = Untranslated()
+    compare.choose("way", "Spanish, own or translated")
+    compare.run()
+    expect(compare.side("right")).to_contain_text("There is no Spanish translation: <b>memory</b>.")
+    expect(compare.side("right")).to_contain_text("The model wrote nothing.")

@@ -1,0 +1,68 @@
+"""Whatever is typed or said stands on the page as it is: as a label, in the table, in the raw output, in an error."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import expect
+
+from inference.errors import Busy
+from tests.hostile.texts import TEXTS
+from tests.support.serving import StandInHost, StandInPipeline, serve, thing
+
+ACTIVE = (
+    "a script", "a picture that runs script", "a frame", "SVG", "a broken tag", "a comment left open",
+    "a character in hexadecimal", "the end of an attribute", "the end of a text field", "Markdown",
+    "a Markdown picture",
+    "a Markdown link", "LaTeX", "a template", "format fields", "an i18n mark", "a style that covers the page",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> StandInPipeline:
+    return StandInPipeline()
+
+
+@pytest.fixture(scope="module")
+def url(pipeline: StandInPipeline) -> Iterator[str]:
+    with serve(pipeline, StandInHost(), max_upload_mb=2) as address:
+        yield address
+
+
+def test_what_a_model_says_is_never_rendered(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
+    visitor = visit(url)
+    page = visitor.page
+    page.on("dialog", lambda dialog: pytest.fail(f"script ran: {dialog.message}"))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    visitor.upload(picture)
+    visitor.choose("Find")
+    visitor.field("Things to look for").fill("boat")
+    texts = [" ".join(TEXTS[name].split()) for name in ACTIVE]
+    pipeline.words, pipeline.problems = " ".join(texts), tuple(texts)
+    pipeline.things = tuple(
+        thing(words, (place, 10, place + 9, 40), 0.9, translated_label=words) for place, words in enumerate(texts)
+    )
+    visitor.run()
+    expect(page.locator("[data-testid=things] tbody tr")).to_have_count(len(texts))
+    for words in texts:
+        expect(page.locator("[data-testid=things] tbody")).to_contain_text(words)
+        expect(page.locator("#notes")).to_contain_text(words)
+        expect(page.locator("[data-testid=legend]")).to_contain_text(words)
+    assert page.title() == "PaliGemma 2"
+    assert page.locator("#results").locator("iframe, script, img[src='x'], svg[onload]").count() == 0
+    assert not [address for address in asked if "example.invalid" in address]
+
+
+def test_an_error_is_never_rendered(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
+    visitor = visit(url)
+    page = visitor.page
+    page.on("dialog", lambda dialog: pytest.fail(f"script ran: {dialog.message}"))
+    visitor.upload(picture)
+    for name in ("a picture that runs script", "a frame", "a Markdown picture"):
+        pipeline.failure = Busy(TEXTS[name])
+        visitor.run()
+        expect(page.locator("#notes")).to_contain_text(TEXTS[name])
+        expect(page.locator("#run")).to_be_enabled()
+    assert page.locator("img[src='x'], iframe[src^='javascript']").count() == 0

@@ -1,0 +1,104 @@
+"""What becomes of a model that fails while it serves: loaded again, or given up with the process."""
+
+import threading
+from collections.abc import Callable
+
+import pytest
+import torch
+from PIL import Image
+
+from inference.checkpoints import Choice, LoadedModel
+from inference.engine import DEATHS, Token
+from inference.errors import ModelUnavailable
+from inference.hosting import ModelHost
+from tests.support.tiny import tiny_model, tiny_processor
+
+
+class Loader:
+    """Loads tiny models, the second and later ones only when it is let.
+
+    Attributes:
+        go: Lets it.
+        again: Set when a second one is asked for.
+        fault: What is raised when a model looks at a picture; only the first model has it.
+    """
+
+    def __init__(self, fault: BaseException) -> None:
+        self.go, self.again = threading.Event(), threading.Event()
+        self.fault: BaseException | None = fault
+
+    def __call__(self, name: str, *, progress: Callable[[float, str], None]) -> LoadedModel:
+        processor = tiny_processor()
+        model = tiny_model(processor)
+        fault, self.fault = self.fault, None
+        if fault is None:
+            self.again.set()
+            assert self.go.wait(60)
+        else:
+
+            def fail(*_: object) -> None:
+                raise fault
+
+            model.model.vision_tower.register_forward_hook(fail)
+        return LoadedModel(
+            name, model, processor, None, None, {}, False, torch.device("cpu"), torch.float32, 1, 0.0  # type: ignore[arg-type]
+        )  # fmt: skip
+
+
+def host_of(loader: Loader, lost: Callable[[], None] | None = None) -> ModelHost:
+    host = ModelHost([Choice("tiny", "asked for")], load=loader, translators=lambda _: None, lost=lost)  # type: ignore
+    host.start()
+    host.wait(60)
+    return host
+
+
+def ask(host: ModelHost, seed: int) -> list[Token]:
+    generation = host.get().engine.submit(Image.new("RGB", (8, 8), (seed, 0, 0)), "cap en", max_new_tokens=4)
+    return [event for event in generation if isinstance(event, Token)]
+
+
+def test_a_model_that_fails_again_and_again_is_loaded_again_and_not_ready_meanwhile() -> None:
+    loader = Loader(SystemExit())
+    host = host_of(loader)
+    assert host.ready
+    for seed in range(DEATHS):
+        with pytest.raises(ModelUnavailable, match="being started again"):
+            ask(host, seed)
+
+    assert loader.again.wait(60)
+    assert not host.ready
+    assert host.statuses()[0].state == "loading"
+    with pytest.raises(ModelUnavailable, match="loading"):
+        host.get("tiny")
+    loader.go.set()
+    with host._lock:
+        reload = [thread for thread in threading.enumerate() if thread.name == "model-loader"]
+    for thread in reload:
+        thread.join(60)
+
+    assert host.ready
+    assert ask(host, 0)
+    host.close()
+
+
+def test_a_lost_device_is_given_up_with_the_process() -> None:
+    lost = threading.Event()
+    loader = Loader(torch.AcceleratorError("an illegal memory access was encountered", 700))
+    host = host_of(loader, lost.set)
+    with pytest.raises(ModelUnavailable):
+        ask(host, 0)
+
+    assert lost.wait(30)
+    assert not host.ready
+    assert host.statuses()[0].state == "loading"
+    assert not loader.again.is_set()
+    host.close()
+
+
+def test_while_it_drains_it_is_not_ready_and_refuses() -> None:
+    host = host_of(Loader(ValueError("not used")))
+    assert host.drain(1)
+    assert not host.ready
+    with pytest.raises(ModelUnavailable, match="shut down"):
+        ask(host, 0)
+    host.close()

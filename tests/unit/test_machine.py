@@ -1,0 +1,47 @@
+"""How many cores a process may use, with the files of control groups as a container has them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from inference.machine import available_cores
+
+ALL = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+@pytest.mark.parametrize(
+    ("files", "groups", "expected"),
+    [
+        pytest.param({"cpu.max": "100000 100000"}, "0::/", 1, id="version 2, one core"),
+        pytest.param({"cpu.max": "50000 100000"}, "0::/", 1, id="half a core is one thread"),
+        pytest.param({"cpu.max": "max 100000"}, "0::/", ALL, id="version 2, no limit"),
+        pytest.param({"cpu.max": "6400000 100000"}, "0::/", ALL, id="more than there are"),
+        pytest.param({"app/cpu.max": "max 100000", "cpu.max": "100000 100000"}, "0::/app", 1, id="the outer limits"),
+        pytest.param({"app/cpu.max": "100000 100000"}, "0::/app/worker", 1, id="between the two"),
+        pytest.param(
+            {"cpu/docker/cpu.cfs_quota_us": "100000", "cpu/docker/cpu.cfs_period_us": "100000"},
+            "5:memory:/docker\n4:cpu:/docker", 1, id="version 1",
+        ),
+        pytest.param(
+            {"cpu,cpuacct/cpu.cfs_quota_us": "20000", "cpu,cpuacct/cpu.cfs_period_us": "100000"},
+            "4:cpu,cpuacct:/", 1, id="version 1, two controllers in one",
+        ),
+        pytest.param(
+            {"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "4:cpu:/", ALL, id="version 1, no limit",
+        ),
+        pytest.param({"cpu.max": "nonsense"}, "0::/", ALL, id="not what it should be"),
+    ],
+)  # fmt: skip
+def test_threads_are_no_more_than_the_quota(tmp_path: Path, files: dict[str, str], groups: str, expected: int) -> None:
+    for name, text in files.items():
+        path = tmp_path / "cgroup" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    (tmp_path / "self").write_text(groups + "\n")
+
+    assert available_cores(proc=tmp_path / "self", cgroups=tmp_path / "cgroup") == expected
+
+
+def test_without_control_groups_all_cores_are_there(tmp_path: Path) -> None:
+    assert available_cores(proc=tmp_path / "none", cgroups=tmp_path) == ALL

@@ -1,0 +1,182 @@
+"""The right side of the tab about one picture: the answer that is shown, those before it, and what to do with them.
+
+Nothing here asks the model. Knows components and kept answers; knows nothing of the form but where the picture is.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from inference.exports import File
+from inference.images import open_picture
+from inference.pipeline import Progress
+from inference.types import Result
+from ui import exports, results, thread
+from ui.components import Picture
+from ui.context import PRIVATE, Context
+from ui.faults import new_request_id, sentence, toast
+from ui.look import Shown
+from ui.markup import Words
+from ui.naming import Naming
+from ui.results import Update
+from ui.thread import Kept, Thread
+
+
+class Answers:
+    """The components and handlers.
+
+    Args:
+        context: What they talk to.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._naming = Naming.read()
+
+    def build(self) -> None:
+        """Puts everything on the page."""
+        texts = self._context.texts
+        self._thread = thread.build()
+        with gr.Column(elem_id="results"):
+            self._results, self._look = results.build(texts)
+            self._exports = exports.build(texts)
+
+    @property
+    def inputs(self) -> dict[str, Any]:
+        """What decides how an answer is shown, by the names that the handlers give it."""
+        return vars(self._look) | {"thread": self._thread.thread}
+
+    @property
+    def outputs(self) -> list[Any]:
+        """Everything that changes with the answer that is shown."""
+        look, panel = self._look, self._thread
+        fitted = [look.opacity, look.parts, look.labels]
+        return [*vars(self._results).values(), *fitted, panel.entries, panel.thread, *self._exports.outputs]
+
+    @property
+    def clicks(self) -> list[Callable[..., Any]]:
+        """The events of a click on a thing in an answer."""
+        return [self._results.answer.click, self._results.rows.click]
+
+    def wire(self, image: Picture) -> None:
+        """Makes everything react, to a new picture too."""
+        look, panel, shown = self._look, self._thread, self.inputs
+        redrawing = [look.threshold.change, look.opacity.change, look.parts.input, look.labels.input]
+        drawn = [self._results.picture, self._results.found, self._results.rows]
+        gr.on(redrawing, self.redraw, inputs_kwargs=shown, outputs=drawn, trigger_mode="always_last", **PRIVATE)
+        panel.entries.select(self.restore, inputs_kwargs=shown, outputs=self.outputs, **PRIVATE)
+        panel.entries.clear(self.clear, outputs=self.outputs, **PRIVATE)
+        for name, button in self._exports.buttons.items():
+            packed = button.click(
+                self._exporter(name), inputs_kwargs=shown, outputs=self._exports.parcel, **exports.PACKING
+            )
+            packed.success(None, inputs=self._exports.parcel, js=exports.SAVE, **PRIVATE)
+        # In the browser, so that it cannot come after the first words of an answer about the new picture.
+        forgotten = self._forgotten(self._context.texts.later("result.empty"))
+        script = f"() => {{ document.getElementById('stop')?.click(); return {json.dumps([*forgotten.values()])}; }}"
+        gr.on([image.upload, image.clear], None, outputs=list(forgotten), js=script, **PRIVATE)
+
+    def waiting(self, thread: Thread, words: Words) -> Update:
+        """A question that was just asked, beside those before it."""
+        return self._results.waiting(words) | self._thread.showing(thread, words) | self._exports.none()
+
+    def progress(self, progress: Progress, words: Words) -> Update:
+        """How far it is."""
+        return self._results.progress(progress, words)
+
+    def stopped(self, words: Words) -> Update:
+        """The person stopped it."""
+        return self._results.stopped(words)
+
+    def failed(self, message: str) -> Update:
+        """It ended with an error."""
+        return self._results.failed(message)
+
+    def answered(
+        self, thread: Thread, result: Result, *, image: Image.Image | None, words: Words, **controls: Any
+    ) -> Update:
+        """The chosen answer of a thread, with what can be done with it.
+
+        Args:
+            thread: What was asked about the picture.
+            result: The chosen answer.
+            image: The upright picture; not needed for an answer in words.
+            words: The page's texts.
+            controls: The values of `Look`.
+        """
+        look = Shown.of(**controls, language=words.language)
+        device = thread.shown.device if thread.shown else ""
+        return (
+            self._results.result(result, image=image, look=look, device=device, words=words, naming=self._naming)
+            | self._look.fitting(result, look)
+            | self._thread.showing(thread, words)
+            | self._exports.offering(result)
+        )
+
+    def redraw(self, visitor: gr.Request, *, thread: Thread, **controls: Any) -> Update:
+        """Draws the answer that is shown in another look."""
+        words, kept = self._words(visitor), thread.shown
+        if kept is None or not kept.bare.detections:
+            return gr.skip()
+        look = Shown.of(**controls, language=words.language)
+        with _told(words):
+            return self._results.drawn(self._picture(kept), kept.result(), look=look, words=words)
+
+    def restore(self, event: gr.EventData, visitor: gr.Request, *, thread: Thread, **controls: Any) -> Update:
+        """Shows an earlier answer again."""
+        words = self._words(visitor)
+        thread = thread.choose((event._data or {}).get("entry"))
+        kept = thread.shown
+        if kept is None:
+            return gr.skip()
+        with _told(words):
+            result = kept.result()
+            image = self._picture(kept) if result.detections else None
+            return self.answered(thread, result, image=image, words=words, **controls)
+
+    def clear(self, visitor: gr.Request) -> Update:
+        """Forgets what was asked about the picture."""
+        words = self._words(visitor)
+        return self._forgotten(words("result.empty")) | {self._thread.thread: Thread()}
+
+    def _exporter(self, name: str) -> Callable[..., File | None]:
+        """The handler that makes the file of the answer that is shown, in one format."""
+
+        def export(visitor: gr.Request, *, thread: Thread, **controls: Any) -> File | None:
+            words, kept = self._words(visitor), thread.shown
+            if kept is None:
+                return None
+            look = Shown.of(**controls, language=words.language)
+            with _told(words):
+                return exports.make(kept, name, look=look, limits=self._context.limits)
+
+        return export
+
+    def _forgotten(self, sentence: str) -> Update:
+        """The page without any answer.
+
+        Args:
+            sentence: What stands where an answer will be.
+        """
+        return self._results.empty(sentence) | self._exports.none() | {self._thread.entries: ""}
+
+    def _picture(self, kept: Kept) -> Image.Image:
+        return open_picture(Path(kept.picture), self._context.limits)
+
+    def _words(self, visitor: gr.Request) -> Words:
+        return Words(self._context.texts, self._context.texts.language_of(visitor))
+
+
+@contextmanager
+def _told(words: Words) -> Iterator[None]:
+    """Turns what fails inside into a message on the page."""
+    try:
+        yield
+    except Exception as error:
+        message = sentence(error, request_id=new_request_id(), texts=words.texts, language=words.language)
+        raise toast(message) from None

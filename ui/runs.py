@@ -1,0 +1,202 @@
+"""What the tabs have in common in which the same is asked about many pictures: the form, and one run at a time.
+
+Knows components, visitors and how a run is started and stopped. Knows nothing of what the tabs show.
+"""
+
+import base64
+import io
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from inference import overlay, tasks
+from inference.errors import Cancelled
+from inference.many import Job, Outcome, answer_all
+from inference.sentences import Sentence
+from inference.tasks import TASKS
+from inference.types import Request
+from ui import inputs
+from ui.context import PRIVATE, QUEUE, Context
+from ui.faults import new_request_id, sentence, toast
+from ui.inputs import Asked
+from ui.markup import Row, Words
+from ui.turns import Turns
+
+Update = dict[Any, Any]
+
+AT_ONCE = 4
+"""How many pictures of a run are open and asked about at a time; a large one takes a hundred megabytes."""
+
+_BEAT = 1.0  # seconds
+
+_PREVIEW = 1280  # pixels of the longer side of a picture that is looked at on the page
+_THUMBNAIL = 240  # pixels of the longer side; twice what the page shows, for screens that have so many
+
+
+class Runs:
+    """The form of a tab, and its runs, one a visitor.
+
+    Args:
+        context: What it talks to.
+        prefix: Stands before the ids of its elements.
+        choices: The tasks to choose from.
+    """
+
+    def __init__(self, context: Context, *, prefix: str, choices: Iterable[str] = TASKS) -> None:
+        self._context = context
+        self._prefix = prefix
+        self._choices = tuple(choices)
+        self._turns = Turns()
+
+    def build(self) -> Asked:
+        """Puts the task and what it may need on the page."""
+        self.asked, self._hint = inputs.build_asked(self._context, prefix=self._prefix, tasks=self._choices)
+        return self.asked
+
+    def build_buttons(self) -> None:
+        """Puts Run and Stop on the page."""
+        self.buttons = inputs.build_buttons(self._context, prefix=self._prefix)
+
+    def wire(self, respond: Callable[..., Any], *, given: dict[str, Any], outputs: list[Any]) -> None:
+        """Makes the form react.
+
+        Args:
+            respond: Answers a run.
+            given: What it is given besides `Asked`, by its names for it.
+            outputs: What it changes besides the buttons.
+        """
+        buttons = self.buttons
+        started = gr.on(
+            [buttons.run.click, *(text.submit for text in self.asked.texts)],
+            respond,
+            inputs_kwargs=vars(self.asked) | given,
+            outputs=[*outputs, *vars(buttons).values()],
+            trigger_mode="once",
+            api_visibility="private",
+            show_progress="hidden",
+            **QUEUE,
+        )
+        # What fails outside the handler must not leave the buttons as they were meanwhile.
+        started.failure(lambda: buttons.update(busy=False), outputs=list(vars(buttons).values()), **PRIVATE)
+        buttons.stop.click(self.stop, **PRIVATE)
+        self.asked.task.change(self.choose, self.asked.task, [self._hint, *self._fields().values()], **PRIVATE)
+
+    def choose(self, task: str) -> Update:
+        """Shows the inputs that a task needs and hides the others."""
+        chosen = TASKS.get(task, TASKS[inputs.FIRST_TASK])
+        needed = inputs.needed_by(chosen)
+        return {self._hint: inputs.hint_of(chosen.name, self._context.texts)} | {
+            field: gr.update(visible=needed[name]) for name, field in self._fields().items()
+        }
+
+    def stop(self, visitor: gr.Request) -> None:
+        """Tells the run to stop, which its answers do at their next token; it then says so itself."""
+        self._turns.stop(visitor.session_hash or "")
+
+    def check(self, asked: dict[str, Any]) -> None:
+        """Refuses once what would be refused for every picture.
+
+        Raises:
+            UserError: See `inference.tasks.check`.
+        """
+        tasks.check(inputs.request_about(Image.new("RGB", (1, 1)), request_id="", **asked))
+
+    def answer(self, visitor: gr.Request, jobs: Iterable[Job]) -> Iterator[Outcome | None]:
+        """What comes of each request, as it is known, and None now and then.
+
+        Args:
+            visitor: Who asks.
+            jobs: Make the requests.
+
+        Raises:
+            Busy: The visitor asks for too much at once.
+            Cancelled: The visitor pressed Stop.
+        """
+        context = self._context
+        with (
+            context.visitors.admit(visitor) as visit,
+            self._turns.take(visitor.session_hash or "") as told_to_stop,
+            closing(
+                answer_all(
+                    context.pipeline,
+                    (_asked_by(visit.client, job) for job in jobs),
+                    at_once=min(AT_ONCE, context.settings.max_per_visitor),
+                    stopped=told_to_stop,
+                )
+            ) as outcomes,
+        ):
+            told = time.monotonic()
+            for outcome in outcomes:
+                if visit.left():
+                    return
+                # Each beat is a message to the browser, which closes the run of one that has gone.
+                if outcome is not None or time.monotonic() - told > _BEAT:
+                    told = time.monotonic()
+                    yield outcome
+            if told_to_stop.is_set():
+                raise Cancelled(Sentence("Stopped."))
+
+    def words(self, visitor: gr.Request) -> Words:
+        """The page's texts in the language of a visitor."""
+        return Words(self._context.texts, self._context.texts.language_of(visitor))
+
+    def sentence(self, error: Exception, words: Words, *, request_id: str = "") -> str:
+        """What a visitor may read about an error."""
+        request_id = request_id or new_request_id()
+        return sentence(error, request_id=request_id, texts=self._context.texts, language=words.language)
+
+    @contextmanager
+    def told(self, words: Words) -> Iterator[None]:
+        """Turns what fails inside into a message on the page."""
+        try:
+            yield
+        except Exception as error:
+            raise toast(self.sentence(error, words)) from None
+
+    def row(self, row: Row, outcome: Outcome, words: Words, *, request_id: str) -> tuple[Row, Image.Image | None]:
+        """A row with what came of its picture, and the picture with what was found in it, no larger than a page."""
+        if outcome.result is None or outcome.request is None:
+            if isinstance(outcome.error, Cancelled):
+                return replace(row, state="stopped"), None
+            error = outcome.error or AssertionError("an outcome has a result or an error")
+            return replace(row, state="failed", error=self.sentence(error, words, request_id=request_id)), None
+        result = outcome.result
+        problems = tuple(words.texts.tell(problem, words.language) for problem in result.problems)
+        bare = replace(result, detections=tuple(replace(thing, mask=None) for thing in result.detections))
+        drawn = overlay.draw(outcome.request.image, result.detections, language=labels_in(words))
+        drawn.thumbnail((_PREVIEW, _PREVIEW))
+        row = replace(row, state="answered", result=bare, problems=problems, thumbnail=_thumbnail(drawn))
+        return row, drawn
+
+    def _fields(self) -> dict[str, Any]:
+        """The inputs that not every task needs."""
+        return {name: field for name, field in vars(self.asked).items() if name in _OPTIONAL}
+
+
+_OPTIONAL = frozenset(inputs.needed_by(TASKS[inputs.FIRST_TASK]))
+
+
+def labels_in(words: Words) -> str:
+    """The language that labels are drawn in, where they are translated."""
+    return "es" if words.language == "es" else "en"
+
+
+def _thumbnail(image: Image.Image) -> str:
+    """A small copy of a picture, as a data: address: small enough to be sent with the text beside it."""
+    small = image.copy()
+    small.thumbnail((_THUMBNAIL, _THUMBNAIL))
+    packed = io.BytesIO()
+    small.save(packed, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode("ascii")
+
+
+def _asked_by(client: str, job: Job) -> Job:
+    def ask() -> Request:
+        return replace(job(), client=client)
+
+    return ask

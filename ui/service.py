@@ -1,0 +1,58 @@
+"""What whoever runs the app needs from it: whether it lives, whether it can answer, who may log in, when it is done.
+
+Knows HTTP and gradio's server. Knows nothing of tasks.
+"""
+
+import hmac
+import time
+from collections.abc import Callable
+
+import gradio as gr
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from inference.hosting import ModelHost
+
+_LOOK = 0.05
+_DELIVERY = 0.25
+"""Seconds that the last words of an answer are given on their way to the browser."""
+
+
+def routes(host: ModelHost) -> list[Route]:
+    """The addresses that orchestrators ask; they need no login, and tell no more than the states of the models."""
+
+    def healthz(_: Request) -> JSONResponse:
+        return JSONResponse({"status": "alive"})
+
+    def readyz(_: Request) -> JSONResponse:
+        models = [
+            {"name": status.name, "state": status.state, "progress": round(status.progress, 2)}
+            for status in host.statuses()
+        ]
+        return JSONResponse({"ready": host.ready, "models": models}, 200 if host.ready else 503)
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz)]
+
+
+def login(account: tuple[str, str]) -> Callable[[str, str], bool]:
+    """What says whether a login is the account's, in a time that does not tell how much of it is right."""
+    name, secret = (part.encode() for part in account)
+
+    def fits(user: str, password: str) -> bool:
+        same_name = hmac.compare_digest(name, user.encode())
+        same_secret = hmac.compare_digest(secret, password.encode())
+        return same_name & same_secret
+
+    return fits
+
+
+def wait_until_delivered(page: gr.Blocks, timeout: float) -> bool:
+    """Waits until every event has ended and its last message is on its way, and says whether that came to pass."""
+    end = time.monotonic() + timeout
+    while page._queue.get_active_worker_count():
+        if time.monotonic() > end:
+            return False
+        time.sleep(_LOOK)
+    time.sleep(_DELIVERY)
+    return True

@@ -1,0 +1,315 @@
+"""The tab in which a person asks the same about the frames of a clip: all its wiring, and the handlers behind it."""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from inference import exports, subtitles
+from inference.errors import Cancelled, InvalidInput
+from inference.exports import Drawing, Exported, File
+from inference.many import Job
+from inference.sentences import Sentence
+from inference.types import Request
+from inference.video import Clip, ClipLimits, Frame, open_clip
+from ui import components, inputs, markup
+from ui.components import Parcel
+from ui.context import PRIVATE, Context
+from ui.exports import PACKING, SAVE
+from ui.faults import new_request_id, toast
+from ui.look import LABELS
+from ui.markup import Row, Words
+from ui.runs import Runs, Update, labels_in
+from ui.thread import KEPT_FOR, Kept
+from ui.uploads import clip_file
+
+TASKS = ("describe", "read_text", "answer", "detect", "segment")
+"""What can be asked about a clip: what makes sense as subtitles."""
+
+SUBTITLES = {"vtt": subtitles.to_vtt, "srt": subtitles.to_srt}
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What came of a clip.
+
+    Attributes:
+        path: Of the uploaded file.
+        count: How many frames were asked for.
+        end: How long the clip lasts, in seconds.
+        answers: By the times of their frames, in seconds; None where there is none.
+    """
+
+    path: str = ""
+    count: int = 0
+    end: float = 0.0
+    answers: dict[float, Kept | None] = field(default_factory=dict)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that there are subtitles in."""
+        answered = [kept.bare for kept in self.answers.values() if kept]
+        translated = any(result.translation for result in answered)
+        return (*(["en"] if answered else []), *(["es"] if translated else []))
+
+    def subtitles(self, form: str, language: str) -> str:
+        """Subtitles in one of the forms of `SUBTITLES`."""
+        texts = [subtitles.said(kept.bare, language) if kept else "" for kept in self.answers.values()]
+        return SUBTITLES[form](subtitles.cues(list(self.answers), texts, end=self.end))
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The components that show a run."""
+
+    player: gr.HTML
+    status: gr.HTML
+    notes: gr.HTML
+    rows: gr.HTML
+    downloads: gr.Column
+    spanish: gr.Row
+    told: gr.State
+
+    def waiting(self) -> Update:
+        """Everything of an earlier run out of sight."""
+        return {
+            self.status: "",
+            self.notes: "",
+            self.rows: "",
+            self.downloads: gr.update(visible=False),
+            self.told: Told(),
+        }
+
+    def listing(self, rows: Sequence[Row], words: Words, *, live: bool = True) -> Update:
+        """How far a run is."""
+        return {
+            self.status: markup.run_progress(rows, words, live=live),
+            self.rows: markup.timeline(rows, words),
+        }
+
+    def ended(self, rows: Sequence[Row], told: Told, words: Words) -> Update:
+        """A run that is over, with its subtitles in the player."""
+        tracks = [(language, LABELS[language], told.subtitles("vtt", language)) for language in told.languages]
+        # A person who reads Spanish sees the Spanish ones first.
+        tracks.sort(key=lambda track: track[0] != labels_in(words))
+        return self.listing(rows, words, live=False) | {
+            self.player: markup.player(told.path, tracks=tracks, words=words),
+            self.downloads: gr.update(visible=bool(told.languages)),
+            self.spanish: gr.update(visible="es" in told.languages),
+            self.told: told,
+        }
+
+
+class VideoTab:
+    """The tab's components and handlers.
+
+    Args:
+        context: What it talks to.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._runs = Runs(context, prefix="video-", choices=TASKS)
+        settings = context.settings
+        self._limits = ClipLimits(max_megabytes=settings.max_video_mb, max_seconds=settings.max_video_seconds)
+
+    def build(self) -> Sequence[gr.Radio]:
+        """Puts the tab on the page and wires it.
+
+        Returns:
+            Its choice of a model.
+        """
+        later, settings = self._context.texts.later, self._context.settings
+        with gr.Row(elem_classes="run-bench", equal_height=False):
+            with gr.Column(scale=5, min_width=320, elem_classes="run-form"):
+                components.html(markup.intro(later("video.intro")))
+                clip = clip_file(
+                    label=later("video.clip"), file_types=["video"], height=150, interactive=True, elem_id="video-clip"
+                )
+                asked = self._runs.build()
+                frames = gr.Slider(
+                    1,
+                    settings.max_video_frames,
+                    value=settings.video_frames,
+                    step=1,
+                    label=later("video.frames"),
+                    info=later("video.frames_info"),
+                    buttons=[],
+                    elem_id="video-frames",
+                )
+                self._runs.build_buttons()
+            with gr.Column(scale=6, min_width=320, elem_classes="run-results"):
+                self._shown = self._build_results()
+        shown = list(vars(self._shown).values())
+        self._runs.wire(self.respond, given={"clip": clip, "frames": frames}, outputs=shown)
+        gr.on([clip.upload, clip.clear], self.inspect, clip, shown, **PRIVATE)
+        return [asked.model]
+
+    def _build_results(self) -> Shown:
+        later = self._context.texts.later
+        status = components.html("", elem_id="video-status")
+        notes = components.html("", elem_id="video-notes")
+        player = components.html(markup.empty(later("video.empty")), elem_id="video-player")
+        told, parcel = gr.State(Told(), time_to_live=KEPT_FOR), Parcel(visible=False)
+        with gr.Column(visible=False, elem_id="video-downloads") as downloads:
+            languages = {}
+            for language, name in LABELS.items():
+                with gr.Row(elem_classes="downloads", visible=language == "en") as languages[language]:
+                    components.html(f'<span class="heading">{later("video.subtitles")} · {name}</span>')
+                    for form in SUBTITLES:
+                        self._download(
+                            f"video.{form}", f"{form}-{language}", self._subtitler(form, language), told, parcel
+                        )
+            with gr.Row(elem_classes="downloads"):
+                components.html(f'<span class="heading">{later("video.frames")}</span>')
+                self._download("video.pack", "pack", self.pack, told, parcel)
+        rows = components.html("", elem_id="video-rows")
+        return Shown(
+            player=player,
+            status=status,
+            notes=notes,
+            rows=rows,
+            downloads=downloads,
+            spanish=languages["es"],
+            told=told,
+        )
+
+    def _download(self, key: str, name: str, make: Callable[..., Any], told: gr.State, parcel: Parcel) -> None:
+        """Puts a button on the page that makes a file when it is pressed."""
+        button = gr.Button(self._context.texts.later(key), size="sm", min_width=60, elem_id=f"video-{name}")
+        made = button.click(make, told, parcel, **PACKING)
+        made.success(None, inputs=parcel, js=SAVE, **PRIVATE)
+
+    def inspect(self, visitor: gr.Request, clip: str | None) -> Update:
+        """Shows a clip that was just added, or says at once why it cannot be used."""
+        shown, words = self._shown, self._runs.words(visitor)
+        self._runs.stop(visitor)
+        if clip is None:
+            return shown.waiting() | {shown.player: markup.empty(words("video.empty"))}
+        try:
+            opened = open_clip(Path(clip), self._limits)
+        except Exception as error:
+            note = markup.notes([self._runs.sentence(error, words)], tone="error")
+            return shown.waiting() | {shown.player: "", shown.notes: note}
+        length = words.texts.now("video.length", words.language, length=subtitles.clock(opened.seconds))
+        return shown.waiting() | {
+            shown.player: markup.player(clip, words=words),
+            shown.status: markup.status([length]),
+        }
+
+    def respond(self, visitor: gr.Request, *, clip: str | None, frames: float, **asked: Any) -> Iterator[Update]:
+        """Asks about every frame, and shows each answer as it is known.
+
+        Args:
+            visitor: Who asks.
+            clip: Path of the uploaded file.
+            frames: How many of its frames to ask about.
+            asked: The values of `Asked`, by their names.
+        """
+        runs, shown, request_id = self._runs, self._shown, new_request_id()
+        words = runs.words(visitor)
+        yield shown.waiting() | runs.buttons.update(busy=True)
+        rows: list[Row] = []
+        told = Told()
+        try:
+            opened, told = self._open(clip, frames, asked)
+            rows = [Row(subtitles.clock(time), time=time) for time in told.answers]
+            yield shown.listing(rows, words)
+            for outcome in runs.answer(visitor, self._jobs(opened, told.count, asked, request_id)):
+                if outcome is None:
+                    yield {shown.notes: gr.skip()}
+                    continue
+                row = rows[outcome.number]
+                rows[outcome.number], _ = runs.row(row, outcome, words, request_id=f"{request_id}-{outcome.number + 1}")
+                if outcome.result is not None:
+                    told.answers[row.time] = Kept.of(outcome.result, picture=told.path, question="", device="")
+                yield shown.listing(rows, words)
+            yield shown.ended(rows, told, words) | runs.buttons.update(busy=False)
+        except Cancelled:
+            rows = [replace(row, state="stopped") if row.state == "waiting" else row for row in rows]
+            note = markup.notes([words.texts.now("run.note_stopped", words.language)])
+            yield shown.ended(rows, told, words) | {shown.notes: note} | runs.buttons.update(busy=False)
+        except Exception as error:
+            message = runs.sentence(error, words, request_id=request_id)
+            note = markup.notes([message], tone="error")
+            yield {shown.status: "", shown.notes: note} | runs.buttons.update(busy=False)
+            raise toast(message) from None
+
+    def pack(self, visitor: gr.Request, told: Told) -> File | None:
+        """One zip of everything that came of the last run."""
+        words = self._runs.words(visitor)
+        with self._runs.told(words):
+            return zip_of(told, self._limits, language=labels_in(words)) if told.languages else None
+
+    def _subtitler(self, form: str, language: str) -> Callable[..., File | None]:
+        """The handler that makes the subtitles of the last run."""
+
+        def make(told: Told) -> File | None:
+            if language not in told.languages:
+                return None
+            return File(f"{_stem(told)}.{language}.{form}", told.subtitles(form, language).encode())
+
+        return make
+
+    def _open(self, clip: str | None, frames: float, asked: dict[str, Any]) -> tuple[Clip, Told]:
+        if not clip:
+            raise InvalidInput(Sentence("Add a clip first."))
+        self._runs.check(asked)
+        opened = open_clip(Path(clip), self._limits)
+        count = min(max(1, int(frames)), self._context.settings.max_video_frames)
+        times = [opened.seconds_at(stamp) for stamp in opened.spaced(count)]
+        return opened, Told(clip, count, opened.seconds, dict.fromkeys(times))
+
+    def _jobs(self, clip: Clip, count: int, asked: dict[str, Any], request_id: str) -> Iterator[Job]:
+        """A job for each frame, decoded when there is room to ask about it."""
+        for number, frame in enumerate(clip.frames(count), start=1):
+            yield partial(_request, frame, asked | {"request_id": f"{request_id}-{number}"})
+
+
+def _request(frame: Frame, asked: dict[str, Any]) -> Request:
+    if frame.image is None:
+        assert frame.error is not None
+        raise frame.error
+    return inputs.request_about(frame.image, **asked)
+
+
+def zip_of(told: Told, limits: ClipLimits, *, language: str) -> File:
+    """The frames with what was found in them, the subtitles, and every other format of the answers, in one zip.
+
+    Args:
+        told: What came of a clip.
+        limits: What it was allowed to be.
+        language: Of the labels in the drawings.
+
+    Raises:
+        InvalidVideo: The clip's file is gone.
+    """
+    archive = io.BytesIO()
+    exports.pack(_files(told, limits, Drawing(language=language)), archive)
+    return File(f"{_stem(told)}.zip", archive.getvalue())
+
+
+def _files(told: Told, limits: ClipLimits, drawing: Drawing) -> Iterator[File]:
+    """All files. The frames are decoded once more: nobody has to keep them for a zip that may never be asked for."""
+    stem = _stem(told)
+    blank = []
+    for frame in open_clip(Path(told.path), limits).frames(told.count):
+        kept = told.answers.get(frame.time)
+        if kept is None or frame.image is None:
+            continue
+        name, result = f"{stem}-{round(1000 * frame.time):06}ms.png", kept.result()
+        yield File(f"frames/{name}", exports.drawn_png(Exported(name, frame.image, result), drawing))
+        blank.append(Exported(name, Image.new("1", (result.width, result.height)), result))
+    for language in told.languages:
+        for form in SUBTITLES:
+            yield File(f"{stem}.{language}.{form}", told.subtitles(form, language).encode())
+    yield from exports.files(blank, ["json", "coco", "csv"], drawing=drawing)
+
+
+def _stem(told: Told) -> str:
+    return Path(exports.safe_name(Path(told.path).name, otherwise="clip")).stem
