@@ -81,9 +81,8 @@ class Decoder:
         self.layers = [_Layer(layer, text.config) for layer in text.layers]
         self._sliding_window: int | None = text.config.sliding_window
         self._softcap: float | None = text.config.final_logit_softcapping
-        cos, sin = text.rotary_emb(
-            torch.zeros(1, device=self.device), torch.arange(positions, device=self.device).unsqueeze(0)
-        )
+        self._positions = torch.arange(positions, device=self.device)
+        cos, sin = text.rotary_emb(torch.zeros(1, device=self.device), self._positions.unsqueeze(0))
         # Half of a head is turned against the other: x * cos + roll(x) * sin, if the first half of sin is negative.
         half = cos.shape[-1] // 2
         self._cos = cos[0].to(self.dtype)
@@ -102,7 +101,7 @@ class Decoder:
         hidden = embeddings[0]
         cos, sin = self._cos[1 : length + 1], self._sin[1 : length + 1]  # PaliGemma counts positions from 1
         for layer, stored in zip(self.layers, cache, strict=True):
-            hidden = layer(hidden, cos, sin, stored[slot : slot + 1, :, :length], None, None)
+            hidden = layer(hidden, cos, sin, stored[:, slot : slot + 1, :, :length], None, None)
         last: torch.Tensor = self._norm(hidden[-1:])
         return last
 
@@ -116,7 +115,7 @@ class Decoder:
         Args:
             ids: (rows,) tokens.
             lengths: (rows,) how many positions of each row's slot are filled; the token goes to the next.
-            cache: For each layer (slots, keys and values, positions, head_dim); row i has slot i.
+            cache: For each layer (keys and values, slots, heads, positions, head_dim); row i has slot i.
             span: How many positions are looked at, more than any row's length.
             even: Whether every row fills the whole span, so that no mask is needed.
         """
@@ -124,9 +123,9 @@ class Decoder:
         cos, sin = self._cos[lengths + 1].unsqueeze(1).unsqueeze(1), self._sin[lengths + 1].unsqueeze(1).unsqueeze(1)
         masks = self._masks(lengths, span, even=even)
         hidden = self.embed(ids)
-        at = (torch.arange(rows, device=self.device), lengths)
+        at = (self._positions[:rows], lengths)
         for layer, stored in zip(self.layers, cache, strict=True):
-            hidden = layer(hidden, cos, sin, stored[:rows, :, :span], at, masks[layer.sliding])
+            hidden = layer(hidden, cos, sin, stored[:, :rows, :, :span], at, masks[layer.sliding])
         last: torch.Tensor = self._norm(hidden)
         return last
 
@@ -148,7 +147,7 @@ class Decoder:
         slides = self._sliding_window is not None and span > self._sliding_window
         if even and not slides:
             return {False: None, True: None}
-        positions = torch.arange(span, device=self.device)
+        positions = self._positions[:span]
         lowest = torch.finfo(torch.float32).min
         full = torch.zeros((len(lengths), span), device=self.device)
         full = full.masked_fill_(positions > lengths.unsqueeze(1), lowest)[:, None, None]
@@ -226,7 +225,7 @@ class _Layer(nn.Module):
             hidden: (rows * new, width).
             cos: Of the new positions, to be multiplied with (rows, heads, new, head_dim).
             sin: The same.
-            stored: The part of the cache that is seen, (rows, keys and values, span, head_dim), and written to.
+            stored: The part of the cache that is seen, (keys and values, rows, heads, span, head_dim), and written to.
             at: Which row and position each new key goes to, or None if they fill the span.
             mask: Added to the attention of (rows, kv heads, queries, span).
         """
@@ -246,7 +245,7 @@ class _Layer(nn.Module):
         at: tuple[torch.Tensor, torch.Tensor] | None,
         mask: torch.Tensor | None,
     ) -> torch.Tensor:
-        rows = len(stored)
+        rows = stored.shape[1]
         qkv = self._qkv(x).view(rows, len(x) // rows, -1, self._head_dim).transpose(1, 2)
         turned = qkv[:, : self._heads + self._kv_heads]
         turned = torch.addcmul(turned * cos, turned.roll(self._head_dim // 2, -1), sin)
@@ -254,10 +253,10 @@ class _Layer(nn.Module):
         value = qkv[:, self._heads + self._kv_heads :]
         if at is None:
             keys, values = key, value
-            stored[:, : self._kv_heads], stored[:, self._kv_heads :] = key, value
+            stored[0], stored[1] = key, value
         else:
-            stored[at[0], :, at[1]] = torch.cat((key, value), dim=1)[:, :, 0]
-            keys, values = torch.split(stored, self._kv_heads, dim=1)
+            stored[:, at[0], :, at[1]] = torch.stack((key[:, :, 0], value[:, :, 0]), dim=1)
+            keys, values = stored.unbind()
         # Queries that share a key stand side by side, so that keys and values are read where they are.
         query = query.reshape(rows, self._kv_heads, -1, self._head_dim)
         scores = (query @ keys.transpose(2, 3)).float()

@@ -177,6 +177,9 @@ class Engine:
 
     def _read(self, image: Image.Image, prompt: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids (1, length) and pixels (1, 3, height, width)."""
+        # As the processor would, which then finds nothing to resize; but others need not wait for a large picture.
+        settings = self._processor.image_processor
+        image = image.resize((settings.size["width"], settings.size["height"]), settings.resample)
         with self._processor_lock:
             prompt_tokens = len(self._processor.tokenizer(prompt)["input_ids"])
             if prompt_tokens > MAX_PROMPT_TOKENS:
