@@ -42,7 +42,6 @@ class Sequence:
         pixels_key: Hash of the pixels, under which their features are cached.
         length: How many positions of its slot are filled.
         last_token: The token that it wrote last.
-        features: What the picture looks like to the model, from `Batch.look` to `Batch.add`.
         vision, prefill: Seconds that its picture and its prompt took.
     """
 
@@ -51,7 +50,6 @@ class Sequence:
     pixels_key: bytes
     length: int = 0
     last_token: int = 0
-    features: torch.Tensor | None = None
     vision: float = 0.0
     prefill: float = 0.0
 
@@ -125,7 +123,6 @@ class Batch(Generic[S]):
         self._steps = StepGraphs(self._next, self._device)
         self._bins = torch.arange(self._locations, device=self._device)
         self._features = FeatureCache(_FEATURE_CACHE_BYTES)
-        self._threads = _threads(int(model.num_parameters()))
         self.rows: list[S] = []
 
     @property
@@ -138,14 +135,9 @@ class Batch(Generic[S]):
         """Whether one more can join."""
         return len(self.rows) < self._cache.slots
 
-    @property
-    def looks_ahead(self) -> bool:
-        """Whether `look` is worth a thread beside that of `step`: there are cores that the model does not use."""
-        return self._device.type == "cpu" and self._threads < available_cores()
-
     @torch.inference_mode()
-    def look(self, row: S) -> None:
-        """Has the vision tower look at a sequence's picture, unless it has seen these pixels before."""
+    def add(self, row: S) -> Chosen:
+        """Reads a sequence's picture and prompt, takes it into the batch, and gives its first token."""
         started = time.perf_counter()
         features = self._features.get(row.pixels_key)
         if features is None:
@@ -154,17 +146,9 @@ class Batch(Generic[S]):
             features = self._model.get_image_features(pixels).pooler_output
             self._synchronize()
             self._features.put(row.pixels_key, features)
-        row.features = features
-        row.vision = time.perf_counter() - started
+        seen = time.perf_counter()
+        row.vision = seen - started
 
-    @torch.inference_mode()
-    def add(self, row: S) -> Chosen:
-        """Reads a sequence's prompt after its picture, takes it into the batch, and gives its first token."""
-        if row.features is None:
-            self.look(row)
-        features, row.features = row.features, None
-        assert features is not None  # look has put them there
-        started = time.perf_counter()
         ids = row.input_ids.to(self._device)
         is_image = ids == self._image_token
         embeddings = self._decoder.embed(ids.masked_fill(is_image, 0))
@@ -174,7 +158,7 @@ class Batch(Generic[S]):
         self.rows.append(row)
         [chosen] = _chosen(self._choose(hidden))
         row.last_token = chosen.id
-        row.prefill = time.perf_counter() - started
+        row.prefill = time.perf_counter() - seen
         return chosen
 
     @torch.inference_mode()
@@ -247,7 +231,7 @@ class Batch(Generic[S]):
     def use_threads(self) -> None:
         """Gives the calling thread as many threads as are good for this model."""
         if self._device.type == "cpu":
-            torch.set_num_threads(self._threads)
+            torch.set_num_threads(_threads(int(self._model.num_parameters())))
 
     def _next(self, inputs: torch.Tensor, span: int) -> torch.Tensor:
         """The next token of every row as `_choose` gives it, of (2, rows): their last tokens and their lengths."""

@@ -4,7 +4,6 @@ Knows shapes, slots and bytes. Knows no model and no requests.
 """
 
 import math
-import threading
 from collections import OrderedDict
 
 import numpy as np
@@ -50,38 +49,29 @@ def _zeros(shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) 
 
 
 class FeatureCache:
-    """Image features by the hash of the pixels, the least recently used dropped beyond a size in bytes.
-
-    May be used from several threads.
-    """
+    """Image features by the hash of the pixels, the least recently used dropped beyond a size in bytes."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._features: OrderedDict[bytes, torch.Tensor] = OrderedDict()
-        self._lock = threading.Lock()
 
     def get(self, key: bytes) -> torch.Tensor | None:
         """The features of these pixels, or None."""
-        with self._lock:
-            features = self._features.get(key)
-            if features is not None:
-                self._features.move_to_end(key)
-            return features
+        features = self._features.get(key)
+        if features is not None:
+            self._features.move_to_end(key)
+        return features
 
     def put(self, key: bytes, features: torch.Tensor) -> None:
         """Keeps features; the oldest go where there is no room."""
-        with self._lock:
-            if key in self._features:
-                return
-            self._features[key] = features
-            self._bytes += features.nbytes
-            while self._bytes > self._max_bytes and len(self._features) > 1:
-                _, dropped = self._features.popitem(last=False)
-                self._bytes -= dropped.nbytes
+        self._features[key] = features
+        self._bytes += features.nbytes
+        while self._bytes > self._max_bytes and len(self._features) > 1:
+            _, dropped = self._features.popitem(last=False)
+            self._bytes -= dropped.nbytes
 
     def clear(self) -> None:
         """Forgets all."""
-        with self._lock:
-            self._features.clear()
-            self._bytes = 0
+        self._features.clear()
+        self._bytes = 0

@@ -10,7 +10,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 
@@ -46,8 +45,6 @@ class Worker:
         self._finished = finished
         self._died = died
         self._alone: deque[Row] = deque()  # those that are tried again with nothing beside them
-        self._coming: deque[tuple[Row, Future[None] | None]] = deque()  # their pictures are being looked at
-        self._looker = ThreadPoolExecutor(1, "looker", batch.use_threads) if batch.looks_ahead else None
         self._stopped = False
         self._stepping: float | None = None
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -84,64 +81,34 @@ class Worker:
         except BaseException as error:  # whatever it is, somebody must know that nobody answers any more
             del self._batch  # whoever takes over needs its memory
             self._died(self, error)
-        finally:
-            if self._looker is not None:
-                self._looker.shutdown(wait=False, cancel_futures=True)
 
     def _turn(self) -> bool:
         """At most one request joins, then every one in the batch is given a token. Returns whether to go on."""
         with self._line.changed:
-            self._line.changed.wait_for(
-                lambda: self._stopped or self._line.waiting or self._alone or self._coming or self._batch.rows
-            )
+            self._line.changed.wait_for(lambda: self._stopped or self._line.waiting or self._alone or self._batch.rows)
             if self._stopped:
                 return False
-            self._take()
-        # One prefill at most between two steps: those that are being answered wait for no more than that.
-        joining = self._joining()
-        if joining is not None and not self._ended(joining[0]):
-            self._attempt([joining[0]], functools.partial(self._begin, *joining))
+            # One prefill at most between two steps: those that are being answered wait for no more than that.
+            joining = self._joining()
+        if joining is not None and not self._ended(joining):
+            self._attempt([joining], functools.partial(self._begin, joining))
         for row in list(self._batch.rows):
             self._ended(row)
         if self._batch.rows:
             self._attempt(list(self._batch.rows), self._step)
         self._line.sweep()
         self._alone = deque(row for row in self._alone if not self._ended(row))
-        self._coming = deque(coming for coming in self._coming if not self._ended(coming[0]))
         return True
 
-    def _take(self) -> None:
-        """Takes those from the line for whom there is room, and has their pictures looked at where a thread is free."""
-        while len(self._batch.rows) + len(self._coming) < self._batch.slots and not self._lonely:
-            if (self._coming and self._looker is None) or (row := self._line.take()) is None:
-                return
-            self._coming.append((row, self._looker.submit(self._look, row) if self._looker else None))
+    def _joining(self) -> Row | None:
+        if self._alone or any(row.alone for row in self._batch.rows):
+            return self._alone.popleft() if self._alone and not self._batch.rows else None
+        return self._line.take() if self._batch.has_room else None
 
-    @property
-    def _lonely(self) -> bool:
-        """Whether somebody is to be alone in the batch, now or next."""
-        return bool(self._alone) or any(row.alone for row in self._batch.rows)
-
-    def _joining(self) -> tuple[Row, Future[None] | None] | None:
-        """Who goes into the batch next, if somebody can: nobody who is in it waits for a look at another's picture."""
-        if self._lonely:
-            return (self._alone.popleft(), None) if self._alone and not self._batch.rows else None
-        if self._coming:
-            _, looked = self._coming[0]
-            if looked is None or looked.done() or not self._batch.rows:
-                return self._coming.popleft()
-        return None
-
-    def _look(self, row: Row) -> None:
-        row.started = time.perf_counter()
-        row.events.put(Started())
-        self._batch.look(row)
-
-    def _begin(self, row: Row, looked: "Future[None] | None") -> None:
-        if looked is not None:
-            looked.result()
-        elif not row.started:
-            self._look(row)
+    def _begin(self, row: Row) -> None:
+        if not row.started:
+            row.started = time.perf_counter()
+            row.events.put(Started())
         chosen = self._batch.add(row)
         row.prefilled = time.perf_counter()
         self._hand_over([row], [chosen])

@@ -15,7 +15,7 @@ from inference.errors import Cancelled, InvalidInput
 from inference.exports import Drawing, Exported, File
 from inference.images import Limits, open_picture
 from inference.sentences import Sentence
-from ui import components, inputs, markup
+from ui import components, examples, inputs, markup
 from ui.components import Parcel
 from ui.context import PRIVATE, Context
 from ui.exports import PACKING, SAVE
@@ -75,6 +75,7 @@ class BatchTab:
         with gr.Row(elem_classes="run-bench", equal_height=False):
             with gr.Column(scale=5, min_width=320, elem_classes="run-form"):
                 components.html(markup.intro(later("batch.intro")))
+                tried = examples.build_try(self._context.texts, prefix="batch-")
                 pictures = Pictures(
                     label=later("batch.pictures"),
                     file_types=["image"],
@@ -91,7 +92,13 @@ class BatchTab:
                 self._runs.build_buttons()
             with gr.Column(scale=6, min_width=320, elem_classes="run-results"):
                 self._shown = self._build_results()
-        self._runs.wire(self.respond, given={"pictures": pictures}, outputs=list(vars(self._shown).values()))
+
+        def fill(model: str | None) -> Update:
+            found = examples.pictures_for(self._context.host.statuses(), model)
+            return {pictures: [str(path) for path in found[: self._context.settings.max_batch]]}
+
+        shown = list(vars(self._shown).values())
+        self._runs.wire(self.respond, given={"pictures": pictures}, outputs=shown, tried=tried, fill=fill)
         return [asked.model]
 
     def _build_results(self) -> Shown:

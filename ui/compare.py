@@ -13,12 +13,13 @@ from inference.errors import InvalidInput
 from inference.images import open_picture
 from inference.many import Outcome, answer_all
 from inference.tasks import TASKS
-from ui import components, inputs, markup
+from ui import components, examples, inputs, markup
 from ui.comparison import WAYS, Comparison
 from ui.components import Drawing, Picture
 from ui.context import PRIVATE, QUEUE, Context
 from ui.faults import new_request_id, sentence, toast
 from ui.markup import Words
+from ui.runs import described
 from ui.turns import Turns
 
 Update = dict[Any, Any]
@@ -67,7 +68,8 @@ class CompareTab:
         later, statuses = self._context.texts.later, self._context.host.statuses()
         names = [status.name for status in statuses]
         ways = list(WAYS) if len(names) > 1 else ["spanish"]
-        components.html(f'<p class="hint">{later("compare.about")}</p>')
+        components.html(markup.intro(later("compare.about")))
+        self._tried = examples.build_try(self._context.texts, prefix=PREFIX)
         self._image = Picture(
             type="filepath",
             label=later("picture.label"),
@@ -121,22 +123,29 @@ class CompareTab:
         shown = [self._status, self._differences, *vars(buttons).values()]
         for side in self._sides:
             shown += vars(side).values()
-        event = gr.on(
-            [buttons.run.click, *(text.submit for text in asked.texts)],
-            self.respond,
-            inputs_kwargs=fields,
-            outputs=shown,
-            trigger_mode="once",
-            api_visibility="private",
-            show_progress="hidden",
-            **QUEUE,
-        )
-        event.failure(lambda: buttons.update(busy=False), outputs=list(vars(buttons).values()), **PRIVATE)
+        answering: dict[str, Any] = {
+            "fn": self.respond,
+            "inputs_kwargs": fields,
+            "outputs": shown,
+            "api_visibility": "private",
+            "show_progress": "hidden",
+        } | QUEUE
+        filled = self._tried.click(self.fill, asked.model, [self._image, asked.task, asked.length], **PRIVATE)
+        for event in (
+            gr.on([buttons.run.click, *(text.submit for text in asked.texts)], trigger_mode="once", **answering),
+            filled.success(**answering),
+        ):
+            event.failure(lambda: buttons.update(busy=False), outputs=list(vars(buttons).values()), **PRIVATE)
         buttons.stop.click(self.stop, **PRIVATE)
         needed = [getattr(asked, name) for name in inputs.needed_by(TASKS[inputs.FIRST_TASK]) if hasattr(asked, name)]
         asked.task.change(self.choose, asked.task, [self._hint, *needed], **PRIVATE)
         changed = [asked.task, asked.translate, asked.model, self._other_column]
         self._way.change(self.choose_way, [self._way, asked.task], changed, **PRIVATE)
+
+    def fill(self, model: str | None) -> Update:
+        """Puts an example into the form, of those that the model on the left knows."""
+        picture = examples.pictures_for(self._context.host.statuses(), model)[0]
+        return {self._image: str(picture)} | described(self._asked)
 
     def choose(self, task: str) -> Update:
         """Shows the inputs that a task needs and hides the others."""

@@ -20,6 +20,7 @@ from ui.texts import Texts
 Kind = Literal["drawn", "photo"]
 
 FOLDER = Path(__file__).parent.parent / "assets" / "examples"
+CLIP = FOLDER / "clip.webm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,25 @@ def kinds_for(statuses: Iterable[ModelStatus]) -> frozenset[Kind]:
     """
     ready: list[Kind] = ["drawn" if status.embedded else "photo" for status in statuses if status.state == "ready"]
     return frozenset(ready or ["drawn"])
+
+
+def pictures_for(statuses: Iterable[ModelStatus], model: str | None) -> list[Path]:
+    """The pictures, each once, that a chosen model can do something with; if it is unknown, that any can."""
+    statuses = list(statuses)
+    kinds = kinds_for([status for status in statuses if status.name == model] or statuses)
+    return list(dict.fromkeys(example.picture for example in read_examples() if example.kind in kinds))
+
+
+def build_try(texts: Texts, *, prefix: str) -> gr.Button:
+    """A button for those who have nothing at hand to try a tab with.
+
+    Args:
+        texts: The words of the page.
+        prefix: Stands before its id, which is unique in the page.
+    """
+    return gr.Button(
+        texts.later("examples.try"), size="sm", variant="secondary", elem_id=f"{prefix}try", elem_classes="try"
+    )
 
 
 @dataclass(frozen=True)

@@ -68,9 +68,9 @@ class ExportPanel:
 def build(texts: Texts) -> ExportPanel:
     """Puts the buttons on the page."""
     with gr.Column(visible=False, elem_id="exports") as panel:
-        components.html(
-            f'<h3 class="heading">{texts.later("exports.label")}</h3><p class="hint">{texts.later("exports.hint")}</p>'
-        )
+        # Gradio fills in one text for each component.
+        components.html(f'<h3 class="heading">{texts.later("exports.label")}</h3>')
+        components.html(f'<p class="hint">{texts.later("exports.hint")}</p>')
         with gr.Row(elem_id="export-buttons"):
             buttons = {
                 name: gr.Button(texts.later(f"exports.{name}"), size="sm", min_width=60, elem_id=f"export-{name}")

@@ -62,27 +62,43 @@ class Runs:
         """Puts Run and Stop on the page."""
         self.buttons = inputs.build_buttons(self._context, prefix=self._prefix)
 
-    def wire(self, respond: Callable[..., Any], *, given: dict[str, Any], outputs: list[Any]) -> None:
+    def wire(
+        self,
+        respond: Callable[..., Any],
+        *,
+        given: dict[str, Any],
+        outputs: list[Any],
+        tried: gr.Button,
+        fill: Callable[[str | None], Update],
+    ) -> None:
         """Makes the form react.
 
         Args:
             respond: Answers a run.
             given: What it is given besides `Asked`, by its names for it.
             outputs: What it changes besides the buttons.
+            tried: The button that runs an example.
+            fill: Puts the example for a model into `given`.
         """
-        buttons = self.buttons
-        started = gr.on(
-            [buttons.run.click, *(text.submit for text in self.asked.texts)],
-            respond,
-            inputs_kwargs=vars(self.asked) | given,
-            outputs=[*outputs, *vars(buttons).values()],
-            trigger_mode="once",
-            api_visibility="private",
-            show_progress="hidden",
-            **QUEUE,
+        buttons, asked = self.buttons, self.asked
+        answering: dict[str, Any] = {
+            "fn": respond,
+            "inputs_kwargs": vars(asked) | given,
+            "outputs": [*outputs, *vars(buttons).values()],
+            "api_visibility": "private",
+            "show_progress": "hidden",
+        } | QUEUE
+        filled = tried.click(
+            lambda model: fill(model) | described(asked),
+            asked.model,
+            [*given.values(), asked.task, asked.length],
+            **PRIVATE,
         )
-        # What fails outside the handler must not leave the buttons as they were meanwhile.
-        started.failure(lambda: buttons.update(busy=False), outputs=list(vars(buttons).values()), **PRIVATE)
+        for started in (
+            gr.on([buttons.run.click, *(text.submit for text in asked.texts)], trigger_mode="once", **answering),
+            filled.success(**answering),
+        ):  # what fails outside the handler must not leave the buttons as they were meanwhile
+            started.failure(lambda: buttons.update(busy=False), outputs=list(vars(buttons).values()), **PRIVATE)
         buttons.stop.click(self.stop, **PRIVATE)
         self.asked.task.change(self.choose, self.asked.task, [self._hint, *self._fields().values()], **PRIVATE)
 
@@ -176,6 +192,11 @@ class Runs:
     def _fields(self) -> dict[str, Any]:
         """The inputs that not every task needs."""
         return {name: field for name, field in vars(self.asked).items() if name in _OPTIONAL}
+
+
+def described(asked: Asked) -> Update:
+    """What the form holds for an example: a short description fits every picture."""
+    return {asked.task: "describe", asked.length: "short"}
 
 
 _OPTIONAL = frozenset(inputs.needed_by(TASKS[inputs.FIRST_TASK]))

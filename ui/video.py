@@ -17,7 +17,7 @@ from inference.many import Job
 from inference.sentences import Sentence
 from inference.types import Request
 from inference.video import Clip, ClipLimits, Frame, open_clip
-from ui import components, inputs, markup
+from ui import components, examples, inputs, markup
 from ui.components import Parcel
 from ui.context import PRIVATE, Context
 from ui.exports import PACKING, SAVE
@@ -128,6 +128,7 @@ class VideoTab:
         with gr.Row(elem_classes="run-bench", equal_height=False):
             with gr.Column(scale=5, min_width=320, elem_classes="run-form"):
                 components.html(markup.intro(later("video.intro")))
+                tried = examples.build_try(self._context.texts, prefix="video-")
                 clip = clip_file(
                     label=later("video.clip"), file_types=["video"], height=150, interactive=True, elem_id="video-clip"
                 )
@@ -146,7 +147,12 @@ class VideoTab:
             with gr.Column(scale=6, min_width=320, elem_classes="run-results"):
                 self._shown = self._build_results()
         shown = list(vars(self._shown).values())
-        self._runs.wire(self.respond, given={"clip": clip, "frames": frames}, outputs=shown)
+
+        def fill(_: str | None) -> Update:  # every model can say something about it
+            return {clip: str(examples.CLIP)}
+
+        given = {"clip": clip, "frames": frames}
+        self._runs.wire(self.respond, given=given, outputs=shown, tried=tried, fill=fill)
         gr.on([clip.upload, clip.clear], self.inspect, clip, shown, **PRIVATE)
         return [asked.model]
 
@@ -219,7 +225,7 @@ class VideoTab:
         try:
             opened, told = self._open(clip, frames, asked)
             rows = [Row(subtitles.clock(time), time=time) for time in told.answers]
-            yield shown.listing(rows, words)
+            yield shown.listing(rows, words) | {shown.player: markup.player(told.path, words=words)}
             for outcome in runs.answer(visitor, self._jobs(opened, told.count, asked, request_id)):
                 if outcome is None:
                     yield {shown.notes: gr.skip()}

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -57,7 +58,10 @@ def ask(visitor: Any, task: str, text: str) -> None:
     field = {"Answer": "Question", "Find": "Things to look for", "Outline": "Things to look for"}[task]
     visitor.choose(task)
     visitor.field(field).fill(text)
+    # Before the first word of an answer the page looks as it does after the last one of the answer before.
+    visitor.page.evaluate("document.querySelector('#status .status')?.setAttribute('data-earlier', '')")
     visitor.run()
+    expect(visitor.page.locator("#status .status:not(.live, [data-earlier])")).to_be_visible()
     expect(visitor.page.locator("#stop")).not_to_be_visible()
     expect(visitor.page.locator("#run")).to_be_enabled()
 
@@ -342,6 +346,31 @@ def test_a_thing_keeps_its_colour_when_others_are_hidden(
     expect(visitor.page.locator(ROWS)).to_have_count(1)
     assert swatch.evaluate("swatch => getComputedStyle(swatch).backgroundColor") == before
     assert (drawn_pixels(visitor.page)[39, 25] == edge).all()
+
+
+def test_what_is_changed_before_an_answer_has_ended_stays_changed(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, answer = threading.Event(), StandInPipeline.stream
+
+    def stream(self: StandInPipeline, request: Any, **options: Any) -> Iterator[Any]:
+        yield from answer(self, request, **options)
+        ended.wait(20)
+
+    monkeypatch.setattr(StandInPipeline, "stream", stream)
+    pipeline.things = (BOAT, CUP)
+    visitor = visit(url)
+    visitor.upload(picture)
+    visitor.choose("Outline")
+    visitor.field("Things to look for").fill("boat ; cup")
+    visitor.run()
+    rows = visitor.page.locator(ROWS)
+    expect(rows).to_have_count(2)
+    set_number(visitor.page, "#threshold", 50)
+    expect(rows).to_have_count(1)
+    ended.set()
+    download(visitor.page, "CSV")  # comes after the end of the answer, in the same stream of messages
+    expect(rows).to_have_count(1)
 
 
 # Marks

@@ -218,3 +218,13 @@ def test_the_embedded_checkpoint_answers_about_every_picture(visit: Any, served:
         expect(page.locator(ROWS).nth(number).locator("[lang=es]")).to_contain_text(spanish)
     archive = download(page)
     assert {"drawn/moons.png", "drawn/star.png", "drawn/boats.png"} <= set(archive.namelist())
+
+
+def test_an_example_can_be_tried(visit: Any, served: Served) -> None:
+    page = open_tab(visit(served.url))
+    page.locator("#batch-task").get_by_role("radio", name="Find", exact=True).check()
+    page.locator("#batch-try").click()
+    expect(page.locator("#batch-pictures .gallery-item")).to_have_count(6)
+    expect(page.locator("#batch-task").get_by_role("radio", name="Describe", exact=True)).to_be_checked()
+    expect(page.locator("#batch-status")).to_contain_text("6 of 6 answered")
+    expect(page.locator(ROWS).filter(has_text="moons.webp")).to_contain_text("moon")

@@ -228,3 +228,13 @@ def test_a_translation_that_is_missing_is_said(compare: Compare, pipeline: TwoVo
     compare.run()
     expect(compare.side("right")).to_contain_text("There is no Spanish translation: <b>memory</b>.")
     expect(compare.side("right")).to_contain_text("The model wrote nothing.")
+
+
+def test_an_example_can_be_tried(visit: Any, url: str, pipeline: TwoVoices) -> None:
+    tab = Compare(visit(url))
+    tab.page.locator("#compare-try").click()
+    for side in ("left", "right"):
+        expect(tab.side(side).locator("[data-testid=side-answer]")).to_have_text("two red boats")
+    expect(tab.page.locator("#compare-picture img")).to_be_visible()
+    expect(tab.page.locator("#compare-run")).to_be_enabled()
+    assert {request.task for voice in pipeline.voices.values() for request in voice.requests} == {"describe"}

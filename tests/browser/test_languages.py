@@ -98,7 +98,7 @@ def test_notices_speak_it_too(visit: Any, locale: str, notices: tuple[str, str])
 def test_what_the_server_writes_follows_a_language_chosen_on_the_page(visit: Any, url: str) -> None:
     page = visit(url).page
     page.get_by_role("button", name="Settings").click()
-    page.locator("input[role=listbox]:visible").first.click()
+    page.get_by_role("combobox", name="Language", exact=True).click()
     page.get_by_role("option", name="Español").click()
     expect(page.locator("#head")).to_contain_text("Pregunta a una imagen")
     page.wait_for_function("document.cookie.includes('page_language=es')")

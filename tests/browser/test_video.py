@@ -1,6 +1,7 @@
 """A clip: its frames, its timeline, its subtitles and its files."""
 
 import io
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -250,3 +251,14 @@ def test_the_embedded_checkpoint_tells_what_a_clip_shows(
     assert "luna" in cues[0][2]
     assert "estrella" in cues[-1][2]
     assert (cues[0][0], cues[-1][1]) == (0.0, pytest.approx(4.0, abs=0.05))
+
+
+def test_an_example_can_be_tried(visit: Any, served: Served) -> None:
+    page = open_tab(visit(served.url))
+    page.locator("#video-try").click()
+    expect(page.locator("video.clip")).to_be_visible()
+    expect(page.locator("#video-status")).to_contain_text(re.compile(r"(\d+) of \1 answered"))
+    expect(page.locator("#video-downloads")).to_be_visible()
+    page.wait_for_function("document.querySelector('video.clip').readyState > 0")
+    _, vtt = download(page, "vtt-en")
+    assert len({words for _, _, words in read_vtt(vtt.decode())}) >= 3  # one for each scene of the clip
