@@ -8,6 +8,8 @@ PYTHON ?= python3
 PIP_ARGS ?=
 ARGS ?=
 BIN := .venv/bin
+# Two at a time, each file as a whole; a browser beside models would wait too long for its pages.
+PARALLEL := -n 2 --dist loadfile
 
 .PHONY: run test lint clean
 
@@ -15,7 +17,8 @@ run: .venv/runtime.stamp
 	exec $(BIN)/python app.py $(ARGS)
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/browser
+	$(BIN)/python -m pytest $(PARALLEL) tests/browser
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -30,9 +30,7 @@ class SlotCache:
     ) -> None:
         self.slots = slots
         self.capacity = capacity
-        self.layers = [
-            _zeros((2, slots, heads, capacity, head_dim), dtype=dtype, device=device) for _ in range(layers)
-        ]
+        self.layers = [_zeros((2, slots, heads, capacity, head_dim), dtype=dtype, device=device) for _ in range(layers)]
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copies the first `length` positions of a slot to another."""

@@ -1,6 +1,5 @@
 """The tasks as an assistant sees them: the real MCP client over HTTP."""
 
-import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Iterator
@@ -22,6 +21,7 @@ from inference.errors import Busy
 from inference.tasks import TASKS
 from inference.types import Detection
 from tests.conftest import Served
+from tests.support.running import run
 from tests.support.serving import StandInHost, StandInPipeline, serve
 
 
@@ -41,7 +41,7 @@ def _tools(url: str) -> dict[str, types.Tool]:
         async with _session(url) as session:
             return (await session.list_tools()).tools
 
-    return {tool.name: tool for tool in asyncio.run(listed())}
+    return {tool.name: tool for tool in run(listed())}
 
 
 def _call(url: str, tool: str, **arguments: Any) -> types.CallToolResult:
@@ -49,7 +49,7 @@ def _call(url: str, tool: str, **arguments: Any) -> types.CallToolResult:
         async with _session(url) as session:
             return await session.call_tool(tool, arguments)
 
-    return asyncio.run(called())
+    return run(called())
 
 
 def _said(answer: types.CallToolResult) -> str:
@@ -203,7 +203,7 @@ def test_whoever_listens_hears_how_far_a_call_is(url: str, pipeline: StandInPipe
             arguments = {"image": _as_address(picture, "png")}
             return await session.call_tool("describe", arguments, progress_callback=listen)
 
-    assert not asyncio.run(called()).isError
+    assert not run(called()).isError
     assert heard == ["Looking at the picture.", "Writing; 1 tokens so far."]
 
 
@@ -216,7 +216,7 @@ def test_an_assistant_that_leaves_frees_the_model(url: str, pipeline: StandInPip
             with pytest.raises(McpError):
                 await session.call_tool("describe", arguments, read_timeout_seconds=timedelta(seconds=1))
 
-    asyncio.run(called())
+    run(called())
     assert pipeline.cancelled.wait(20)
 
 
@@ -239,7 +239,7 @@ def test_a_login_is_asked_for_here_too(picture: Path) -> None:
             async with _session(url, authorization=known) as session:
                 return await session.call_tool("describe", {"image": _as_address(picture, "png")})
 
-        assert not asyncio.run(called()).isError
+        assert not run(called()).isError
 
 
 def test_without_the_flag_there_are_no_tools() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-PATIENCE = 30_000
+PATIENCE = 60_000
 """Milliseconds until something that a test waits for counts as missing: machines that run tests may be busy."""
 
 

@@ -1,6 +1,5 @@
 """The benchmarks measure what they say: on a tiny checkpoint, every token written, ratios there, JSON last."""
 
-import asyncio
 import json
 import random
 import time
@@ -17,6 +16,7 @@ from benchmarks.measuring import Answered, ask, picture, quantile, running, spre
 from benchmarks.page_client import Lost, Reply, Session, file, functions
 from inference.checkpoints import load, pick_device
 from tests.conftest import Served
+from tests.support.running import run
 
 LITTLE = ["--device", "cpu", "--matrix-side", "64", "--read-megabytes", "1"]
 
@@ -169,7 +169,7 @@ async def reply_of(reply: Reply | Exception | None) -> Reply | None:
 )
 def test_every_question_of_the_soak_is_accounted_for(reply, counted, failures):
     judge = soak.Judge(["Something went wrong"])
-    asyncio.run(judge.ask("a question", reply_of(reply)))
+    run(judge.ask("a question", reply_of(reply)))
     assert judge.count.asked == getattr(judge.count, counted) == 1
     assert sum(judge.count.failures.values()) == failures
 
@@ -184,11 +184,11 @@ def test_memory_that_grows_after_the_warm_up_shows():
 
 
 def with_session(served: Served, use: Any) -> Any:
-    async def run() -> Any:
+    async def used() -> Any:
         async with httpx.AsyncClient(base_url=served.url, timeout=60) as http:
             return await use(Session(http, functions(served.url)))
 
-    return asyncio.run(run())
+    return run(used())
 
 
 def test_a_visitor_by_plain_http_is_answered(served: Served):
@@ -221,7 +221,7 @@ def test_a_visitor_who_hangs_up_gets_nothing(served: Served, picture: Path):
 
 
 def test_what_is_added_is_the_time_outside_the_engine(served: Served):
-    [*answers] = asyncio.run(serving.by_http(served.url, 1, iter(range(900, 1000))))
+    [*answers] = run(serving.by_http(served.url, 1, iter(range(900, 1000))))
     assert [each.task for each in answers] == list(serving.TASKS)
     assert all(0 < each.engine < each.seconds and each.added > 0 and each.upload > 0 for each in answers)
 

@@ -1,6 +1,5 @@
 """What uploads pass: refused where they do not fit, cleaned, and deleted in time, whatever broke off."""
 
-import asyncio
 import errno
 import os
 import time
@@ -15,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.support.running import run
 from ui.door import UploadDoor, is_full, sweep
 
 
@@ -41,7 +41,7 @@ def post(folder: Path, answer: Any, *, content: bytes = b"x", path: str = "/grad
         async with httpx.AsyncClient(transport=transport, base_url="http://door") as client:
             return await client.post(path, content=content, headers={"accept-language": "en"})
 
-    return asyncio.run(ask())
+    return run(ask())
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])

@@ -1,11 +1,11 @@
 """What a client may send in the place of uploaded files: nothing but uploaded files."""
 
-import asyncio
 from typing import Any
 
 import gradio as gr
 import pytest
 
+from tests.support.running import run
 from ui.uploads import Pictures, UploadedClip, UploadedPictures, clip_file
 
 MARK = {"meta": {"_type": "gradio.FileData"}}
@@ -36,7 +36,7 @@ def test_a_video_among_the_pictures_is_refused() -> None:
 @pytest.mark.parametrize("make", [lambda: Pictures(), lambda: clip_file()], ids=["pictures", "clip"])
 def test_addresses_are_not_fetched(make: Any) -> None:
     with pytest.raises(gr.Error, match="web address"):
-        asyncio.run(make().async_move_resource_to_block_cache("http://127.0.0.1:1/x.png"))
+        run(make().async_move_resource_to_block_cache("http://127.0.0.1:1/x.png"))
 
 
 def test_what_was_uploaded_reaches_the_handler_as_its_paths() -> None:
