@@ -71,8 +71,8 @@ UPLOADS: Mapping[str, Callable[[random.Random], tuple[bytes, str]]] = MappingPro
 )
 """Files to upload and to ask about."""
 
-HUGE = 21 * 2**20
-"""Bytes of an upload that is too large."""
+HUGE = 51 * 2**20
+"""Bytes of an upload that is too large for a picture and for a clip."""
 
 PICTURES: Mapping[str, Any] = MappingProxyType(
     {

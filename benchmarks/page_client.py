@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-TIMEOUT = httpx.Timeout(30.0, read=180.0)
+TIMEOUT = httpx.Timeout(30.0, read=180.0, write=180.0)
 API = "/gradio_api"
 
 

@@ -158,7 +158,8 @@ async def soak(app: App, judge: Judge, options: argparse.Namespace) -> list[tupl
     begin = time.perf_counter()
     until = begin + 60 * options.minutes
     samples: list[tuple[float, int]] = []
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=options.clients)
+    # The server closes a connection that is idle for 5 seconds; one that is used just then would seem lost.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=options.clients, keepalive_expiry=2.0)
     async with httpx.AsyncClient(base_url=app.url, timeout=TIMEOUT, limits=limits) as http:
         numbers = functions(app.url)
         clients = [

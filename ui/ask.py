@@ -150,10 +150,10 @@ class AskTab:
                 for item in paced(stream):
                     if isinstance(item, Result):
                         thread = thread.answered(self._kept(item, asked, words))
-                        yield self._answers.answered(thread, item, image=request.image, words=words, **values)
-                        # Gradio says the last words of a handler once more when it ends; a whole answer would then
-                        # undo what someone changed about it in between.
-                        yield self._buttons.update(busy=False)
+                        shown = self._answers.answered(thread, item, image=request.image, words=words, **values)
+                        # The last words of a handler: gradio says them once more when it ends, and a slow browser
+                        # may need that, where parts come back to the page together with what fills them.
+                        yield shown | self._buttons.update(busy=False)
                     elif told_to_stop.is_set():
                         yield self._answers.stopped(words) | self._buttons.update(busy=False)
                         return

@@ -26,7 +26,8 @@ def sentence(error: Exception, *, request_id: str, texts: Texts, language: str) 
     """What the person who asked may read about an error. Logs it if it is a bug of ours."""
     if isinstance(error, UserError):
         logger.info("%s ended with %s", request_id, type(error).__name__)
-        return texts.tell(error.sentence, language)
+        # It may quote what was sent, and halves of surrogate pairs cannot be sent back.
+        return texts.tell(error.sentence, language).encode("utf-8", "replace").decode("utf-8")
     logger.error("%s failed", request_id, exc_info=error)
     return texts.now("error.ours", language, id=request_id)
 

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -346,31 +345,6 @@ def test_a_thing_keeps_its_colour_when_others_are_hidden(
     expect(visitor.page.locator(ROWS)).to_have_count(1)
     assert swatch.evaluate("swatch => getComputedStyle(swatch).backgroundColor") == before
     assert (drawn_pixels(visitor.page)[39, 25] == edge).all()
-
-
-def test_what_is_changed_before_an_answer_has_ended_stays_changed(
-    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ended, answer = threading.Event(), StandInPipeline.stream
-
-    def stream(self: StandInPipeline, request: Any, **options: Any) -> Iterator[Any]:
-        yield from answer(self, request, **options)
-        ended.wait(20)
-
-    monkeypatch.setattr(StandInPipeline, "stream", stream)
-    pipeline.things = (BOAT, CUP)
-    visitor = visit(url)
-    visitor.upload(picture)
-    visitor.choose("Outline")
-    visitor.field("Things to look for").fill("boat ; cup")
-    visitor.run()
-    rows = visitor.page.locator(ROWS)
-    expect(rows).to_have_count(2)
-    set_number(visitor.page, "#threshold", 50)
-    expect(rows).to_have_count(1)
-    ended.set()
-    download(visitor.page, "CSV")  # comes after the end of the answer, in the same stream of messages
-    expect(rows).to_have_count(1)
 
 
 # Marks
