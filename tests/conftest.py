@@ -12,8 +12,9 @@ from PIL import Image
 from inference.settings import Settings
 
 # A busy machine may take its time over an example; what holds the app up has tests with a clock of their own.
-settings.register_profile("default", max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("ci", settings.get_profile("default"), max_examples=300, print_blob=True)
+settings.register_profile(
+    "default", max_examples=100, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile("long", settings.get_profile("default"), max_examples=2500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
