@@ -140,7 +140,7 @@ class BatchTab:
             yield shown.listing(rows, words)
             for outcome in runs.answer(visitor, self._jobs(pictures, asked, request_id)):
                 if outcome is None:
-                    yield {shown.notes: gr.skip()}
+                    yield runs.buttons.update(busy=True)  # once more, for a slow browser that lost it
                     continue
                 place = outcome.number
                 rows[place], drawn = runs.row(rows[place], outcome, words, request_id=f"{request_id}-{place + 1}")

@@ -228,7 +228,7 @@ class VideoTab:
             yield shown.listing(rows, words) | {shown.player: markup.player(told.path, words=words)}
             for outcome in runs.answer(visitor, self._jobs(opened, told.count, asked, request_id)):
                 if outcome is None:
-                    yield {shown.notes: gr.skip()}
+                    yield runs.buttons.update(busy=True)  # once more, for a slow browser that lost it
                     continue
                 row = rows[outcome.number]
                 rows[outcome.number], _ = runs.row(row, outcome, words, request_id=f"{request_id}-{outcome.number + 1}")
