@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -150,9 +150,8 @@ class BatchTab:
                 yield shown.listing(rows, words)
             yield self._ended(rows, made, words)
         except Cancelled:
-            stopped = [replace(row, state="stopped") if row.state == "waiting" else row for row in rows]
-            note = markup.notes([words.texts.now("run.note_stopped", words.language)])
-            yield self._ended(stopped, made, words) | {shown.notes: note}
+            rows, note = runs.stopped(rows, words)
+            yield self._ended(rows, made, words) | {shown.notes: note}
         except Exception as error:
             message = runs.sentence(error, words, request_id=request_id)
             note = markup.notes([message], tone="error")

@@ -20,7 +20,7 @@ from inference.many import Job, Outcome, answer_all
 from inference.sentences import Sentence
 from inference.tasks import TASKS
 from inference.types import Request
-from ui import inputs
+from ui import inputs, markup
 from ui.context import PRIVATE, QUEUE, Context
 from ui.faults import new_request_id, sentence, toast
 from ui.inputs import Asked
@@ -165,6 +165,11 @@ class Runs:
         """What a visitor may read about an error."""
         request_id = request_id or new_request_id()
         return sentence(error, request_id=request_id, texts=self._context.texts, language=words.language)
+
+    def stopped(self, rows: Iterable[Row], words: Words) -> tuple[list[Row], str]:
+        """The rows of a run that the visitor stopped, and the note that says so."""
+        ended = [replace(row, state="stopped") if row.state == "waiting" else row for row in rows]
+        return ended, markup.notes([words.texts.now("run.note_stopped", words.language)])
 
     @contextmanager
     def told(self, words: Words) -> Iterator[None]:

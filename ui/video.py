@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -237,8 +237,7 @@ class VideoTab:
                 yield shown.listing(rows, words)
             yield shown.ended(rows, told, words) | runs.buttons.update(busy=False)
         except Cancelled:
-            rows = [replace(row, state="stopped") if row.state == "waiting" else row for row in rows]
-            note = markup.notes([words.texts.now("run.note_stopped", words.language)])
+            rows, note = runs.stopped(rows, words)
             yield shown.ended(rows, told, words) | {shown.notes: note} | runs.buttons.update(busy=False)
         except Exception as error:
             message = runs.sentence(error, words, request_id=request_id)
