@@ -38,10 +38,19 @@ sys.exit(app.main())
 
 
 class SlowBatch(Batch[Row]):
-    """A batch whose steps take a while, as those of a big model do."""
+    """A batch whose steps take a while, as those of a big model do.
+
+    Args:
+        before: What a step waits for besides.
+    """
+
+    def __init__(self, model: object, processor: object, before: Callable[["SlowBatch"], None]) -> None:
+        super().__init__(model, processor, slots=2)  # type: ignore[arg-type]
+        self._before = before
 
     def step(self) -> list[Chosen]:
         threading.Event().wait(STEP)
+        self._before(self)
         return super().step()
 
 
@@ -55,8 +64,9 @@ class SlowHost:
             READY.name, model, processor, None, None, {}, False, torch.device("cpu"), torch.float32, 1, 0.0  # type: ignore[arg-type]
         )  # fmt: skip
         self.engine = Engine(
-            model, processor, queue_size=queue_size, make_batch=lambda: SlowBatch(model, processor, slots=2)
+            model, processor, queue_size=queue_size, make_batch=lambda: SlowBatch(model, processor, self._while_held)
         )
+        self._held = False
         self._hosted = HostedModel(loaded, self.engine, None)  # type: ignore[arg-type]
 
     def statuses(self) -> tuple[ModelStatus, ...]:
@@ -64,6 +74,23 @@ class SlowHost:
 
     def get(self, name: str | None = None) -> HostedModel:
         return self._hosted
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """No request ends meanwhile, however long those take that are to come beside it: steps only let others join."""
+        line = self.engine._line
+        self._held = True
+        try:
+            yield
+        finally:
+            with line.changed:
+                self._held = False
+                line.changed.notify_all()
+
+    def _while_held(self, batch: SlowBatch) -> None:
+        line = self.engine._line
+        with line.changed:
+            line.changed.wait_for(lambda: not self._held or (batch.has_room and bool(line.waiting)))
 
     def wait_until(self, running: int, waiting: int = 0) -> None:
         line = self.engine._line
@@ -135,11 +162,12 @@ def test_a_client_of_the_api_that_leaves_frees_its_slot_at_once(
 def test_one_that_leaves_while_it_waits_gives_up_its_place(slow: SlowHost, picture: Path) -> None:
     with serve(Pipeline(slow), slow) as url:  # type: ignore[arg-type]
         caller = Caller(url, picture)
-        events = [caller.begin("prompt", *prompt(f"cap {number}")) for number in range(2)]
-        slow.wait_until(running=2)
-        waiting = caller.begin("prompt", *prompt("cap 3"))
-        with caller.listening("prompt", waiting):
-            slow.wait_until(running=2, waiting=1)
+        with slow.held():
+            events = [caller.begin("prompt", *prompt(f"cap {number}")) for number in range(2)]
+            slow.wait_until(running=2)
+            waiting = caller.begin("prompt", *prompt("cap 3"))
+            with caller.listening("prompt", waiting):
+                slow.wait_until(running=2, waiting=1)
         slow.wait_until(running=2, waiting=0)
         assert [caller.end("prompt", event)[0] for event in events] == ["complete", "complete"]
 
@@ -149,10 +177,13 @@ def test_everything_comes_to_the_engines_queue_and_beyond_it_is_told_so(picture:
     try:
         with serve(Pipeline(slow), slow, max_queue=5) as url:  # type: ignore[arg-type]
             caller = Caller(url, picture)
-            events = [caller.begin("prompt", *prompt(f"cap {number}")) for number in range(7)]
-            slow.wait_until(running=2, waiting=5)
-            refused = caller.begin("prompt", *prompt("cap 8"))
-            assert "5 requests are waiting already" in str(caller.end("prompt", refused))
+            with slow.held():
+                events = [caller.begin("prompt", *prompt(f"cap {number}")) for number in range(2)]
+                slow.wait_until(running=2)
+                events += [caller.begin("prompt", *prompt(f"cap {number}")) for number in range(2, 7)]
+                slow.wait_until(running=2, waiting=5)
+                refused = caller.begin("prompt", *prompt("cap 8"))
+                assert "5 requests are waiting already" in str(caller.end("prompt", refused))
             assert httpx.get(f"{url}gradio_api/info", timeout=10).status_code == 200
             assert caller.end("prompt", events[0])[0] == "complete"
             slow.engine.close()  # the others need not be waited for
