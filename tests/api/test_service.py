@@ -26,7 +26,6 @@ from tests.support.tiny import tiny_model, tiny_processor
 from ui import service
 
 ROOT = Path(__file__).resolve().parents[2]
-STEP = 0.02
 SLOW_APP = """
 import sys, time
 from inference.batch import Batch
@@ -38,10 +37,10 @@ sys.exit(app.main())
 
 
 class SlowBatch(Batch[Row]):
-    """A batch whose steps take a while, as those of a big model do.
+    """A batch whose steps begin when they may.
 
     Args:
-        before: What a step waits for besides.
+        before: What a step waits for.
     """
 
     def __init__(self, model: object, processor: object, before: Callable[["SlowBatch"], None]) -> None:
@@ -49,13 +48,16 @@ class SlowBatch(Batch[Row]):
         self._before = before
 
     def step(self) -> list[Chosen]:
-        threading.Event().wait(STEP)
         self._before(self)
         return super().step()
 
 
 class SlowHost:
-    """Holds one slow model."""
+    """Holds one slow model.
+
+    Attributes:
+        pause: Seconds that each step takes longer, as those of a big model do.
+    """
 
     def __init__(self, *, queue_size: int = 8) -> None:
         processor = tiny_processor()
@@ -64,8 +66,9 @@ class SlowHost:
             READY.name, model, processor, None, None, {}, False, torch.device("cpu"), torch.float32, 1, 0.0  # type: ignore[arg-type]
         )  # fmt: skip
         self.engine = Engine(
-            model, processor, queue_size=queue_size, make_batch=lambda: SlowBatch(model, processor, self._while_held)
+            model, processor, queue_size=queue_size, make_batch=lambda: SlowBatch(model, processor, self._wait)
         )
+        self.pause = 0.02
         self._held = False
         self._hosted = HostedModel(loaded, self.engine, None)  # type: ignore[arg-type]
 
@@ -87,7 +90,8 @@ class SlowHost:
                 self._held = False
                 line.changed.notify_all()
 
-    def _while_held(self, batch: SlowBatch) -> None:
+    def _wait(self, batch: SlowBatch) -> None:
+        threading.Event().wait(self.pause)
         line = self.engine._line
         with line.changed:
             line.changed.wait_for(lambda: not self._held or (batch.has_room and bool(line.waiting)))
@@ -169,6 +173,7 @@ def test_one_that_leaves_while_it_waits_gives_up_its_place(slow: SlowHost, pictu
             with caller.listening("prompt", waiting):
                 slow.wait_until(running=2, waiting=1)
         slow.wait_until(running=2, waiting=0)
+        slow.pause = 0.0
         assert [caller.end("prompt", event)[0] for event in events] == ["complete", "complete"]
 
 
@@ -185,6 +190,7 @@ def test_everything_comes_to_the_engines_queue_and_beyond_it_is_told_so(picture:
                 refused = caller.begin("prompt", *prompt("cap 8"))
                 assert "5 requests are waiting already" in str(caller.end("prompt", refused))
             assert httpx.get(f"{url}gradio_api/info", timeout=10).status_code == 200
+            slow.pause = 0.0
             assert caller.end("prompt", events[0])[0] == "complete"
             slow.engine.close()  # the others need not be waited for
             assert "shut down" in str(caller.end("prompt", events[-1]))
