@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import gradio as gr
+from transformers.utils import logging as transformers_logging
 
 from inference import logs
 from inference.errors import UserError
@@ -74,6 +75,8 @@ def set_up_process(settings: Settings) -> None:
     """What the process needs before anything else: its log, and what the server reads from the environment."""
     logging.basicConfig(level=logging.INFO, handlers=[logs.handler(settings.log_format)], force=True)
     logging.captureWarnings(True)
+    transformers_logging.disable_default_handler()  # which writes lines of its own form
+    transformers_logging.enable_propagation()
     for name in ("httpx", "httpx2"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they log every request, addresses and all
     # The server believes a header that names the visitor from these addresses; by itself, from this machine's.

@@ -18,6 +18,7 @@ from inference.graphs import StepGraphs, StepShapes
 from inference.machine import available_cores
 from inference.memory import FeatureCache, SlotCache
 from inference.sentences import Sentence
+from inference.vision import Tower
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ _LOCATION_TOLERANCE = 0.025
 _FEATURE_CACHE_BYTES = 256 * 2**20
 
 _SMALL_MODEL = 100_000_000
+"""Parameters below which one operation takes about as long as starting it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -42,6 +44,7 @@ class Sequence:
         pixels_key: Hash of the pixels, under which their features are cached.
         length: How many positions of its slot are filled.
         last_token: The token that it wrote last.
+        features: Of its picture, from `Batch.look` until it joins.
         vision, prefill: Seconds that its picture and its prompt took.
     """
 
@@ -50,6 +53,7 @@ class Sequence:
     pixels_key: bytes
     length: int = 0
     last_token: int = 0
+    features: torch.Tensor | None = None
     vision: float = 0.0
     prefill: float = 0.0
 
@@ -80,7 +84,7 @@ class Batch(Generic[S]):
     no memory of rows that are not there.
 
     Args:
-        model: In evaluation mode, on its device. One thread at a time may use the batch.
+        model: In evaluation mode, on its device. One thread at a time may use the batch, but for `look`.
         processor: The model's own.
         slots: How many sequences are decoded together, or None for what the memory allows.
         padded: Whether steps keep to a few shapes, which a GPU can record; None for just there.
@@ -95,6 +99,7 @@ class Batch(Generic[S]):
         padded: bool | None = None,
     ) -> None:
         self._model = model
+        self._tower = Tower(model)
         self._device = model.device
         text = model.config.text_config
         self._image_token = model.config.image_token_id
@@ -135,19 +140,31 @@ class Batch(Generic[S]):
         """Whether one more can join."""
         return len(self.rows) < self._cache.slots
 
+    @property
+    def looks_ahead(self) -> bool:
+        """Whether one thread can look at a picture while another runs steps, and both gain."""
+        return self._tower.is_traced
+
     @torch.inference_mode()
-    def add(self, row: S) -> Chosen:
-        """Reads a sequence's picture and prompt, takes it into the batch, and gives its first token."""
+    def look(self, row: S) -> None:
+        """Gives a sequence that has not joined yet the features of its picture."""
         started = time.perf_counter()
         features = self._features.get(row.pixels_key)
         if features is None:
-            # The vision tower may have another dtype than the rest, see `checkpoints`.
-            pixels = row.pixel_values.to(self._device, next(self._model.model.vision_tower.parameters()).dtype)
-            features = self._model.get_image_features(pixels).pooler_output
+            features = self._tower(row.pixel_values)
             self._synchronize()
             self._features.put(row.pixels_key, features)
+        row.features = features
+        row.vision = time.perf_counter() - started
+
+    @torch.inference_mode()
+    def add(self, row: S) -> Chosen:
+        """Reads a sequence's picture and prompt, takes it into the batch, and gives its first token."""
+        if row.features is None:
+            self.look(row)
+        features, row.features = row.features, None
+        assert features is not None
         seen = time.perf_counter()
-        row.vision = seen - started
 
         ids = row.input_ids.to(self._device)
         is_image = ids == self._image_token
@@ -179,11 +196,13 @@ class Batch(Generic[S]):
 
     @torch.inference_mode()
     def warm_up(self, progress: Callable[[float, str], None]) -> None:
-        """Compiles and records what a GPU can repeat, before the first request; where that fails, says so and goes on.
+        """Compiles and records what can be repeated, before the first request; where that fails, says so and goes on.
 
         Args:
             progress: Is told how far it is, from 0 to 1, and what is being done.
         """
+        if self._device.type == "cpu" and self._is_small:
+            self._tower.trace()
         if self._device.type != "cuda" or self._shapes is None or self.rows:
             return
         shapes = [(rows, span) for rows in reversed(self._shapes.sizes) for span in reversed(self._shapes.spans)]
@@ -231,7 +250,13 @@ class Batch(Generic[S]):
     def use_threads(self) -> None:
         """Gives the calling thread as many threads as are good for this model."""
         if self._device.type == "cpu":
-            torch.set_num_threads(_threads(int(self._model.num_parameters())))
+            # Every operation waits for its slowest thread; where each takes microseconds, and something else wants a
+            # core now and then, that wait is longer than the work.
+            torch.set_num_threads(1 if self._is_small else available_cores())
+
+    @property
+    def _is_small(self) -> bool:
+        return int(self._model.num_parameters()) < _SMALL_MODEL
 
     def _next(self, inputs: torch.Tensor, span: int) -> torch.Tensor:
         """The next token of every row as `_choose` gives it, of (2, rows): their last tokens and their lengths."""
@@ -263,17 +288,6 @@ class Batch(Generic[S]):
 
 def _chosen(columns: torch.Tensor) -> list[Chosen]:
     return [Chosen(int(token), probability, score) for token, probability, score in zip(*columns.tolist(), strict=True)]
-
-
-def _threads(parameters: int) -> int:
-    """How many threads a model on a CPU runs with: the cores that this process may use, but one for a small model.
-
-    Every operation waits for its slowest thread; where each takes microseconds, and something else wants a core now
-    and then, that wait is longer than the work.
-    """
-    if parameters < _SMALL_MODEL:
-        return 1
-    return available_cores()
 
 
 def _slots_that_fit(row_bytes: int, device: torch.device) -> int:

@@ -51,7 +51,7 @@ def quantize(model: PaliGemmaForConditionalGeneration, kind: str, device: torch.
             fused = fuse([getattr(module, each) for each in parts])
             for each in parts:
                 delattr(module, each)
-            setattr(module, name, quantized(fused.weight.to(device), fused.bias))
+            setattr(module, name, quantized(fused.weight.to(device).contiguous(), fused.bias))
         for part, name in _ALONE:
             module = getattr(layer, part)
             old = getattr(module, name)
@@ -205,7 +205,7 @@ class _Layer(nn.Module):
             for part, name, parts in _FUSED
         )
         self._out, self._down = (
-            projection if isinstance(projection, Linear) else Linear(projection.weight.data, projection.bias)
+            projection if isinstance(projection, Linear) else fuse([projection])
             for projection in (attention.o_proj, mlp.down_proj)
         )
         self._activation = mlp.act_fn

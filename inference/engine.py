@@ -14,15 +14,15 @@ from collections import deque
 from collections.abc import Callable
 from functools import partial
 
-import torch
 from PIL import Image
 from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
-from inference.batch import MAX_NEW_TOKENS, MAX_PROMPT_TOKENS, Batch
+from inference.batch import MAX_NEW_TOKENS, Batch
 from inference.errors import InvalidInput, ModelUnavailable
 from inference.finished import FinishedAnswers
 from inference.generation import Event, Generation, Queued, Row, Started, TextStream, Token
 from inference.queueing import Line
+from inference.reading import Reader
 from inference.sentences import Sentence
 from inference.worker import Worker, is_lost_device
 
@@ -63,8 +63,7 @@ class Engine:
         make_batch: MakeBatch | None = None,
         broken: Callable[[bool], None] | None = None,
     ) -> None:
-        self._processor = processor
-        self._processor_lock = threading.Lock()  # a fast tokenizer must not be used by two threads at once
+        self._reader = Reader(processor)
         self._finished = finished or FinishedAnswers()
         self._make_batch: MakeBatch = make_batch or partial(Batch, model, processor, slots=slots)
         self._broken = broken
@@ -116,7 +115,8 @@ class Engine:
                 )
             )
         self._line.check_open()
-        input_ids, pixel_values = self._read(image, prompt)
+        input_ids = self._reader.prompt(prompt)
+        pixel_values = self._reader.picture(image)
         pixels_key = hashlib.sha1(pixel_values.numpy().tobytes(), usedforsecurity=False).digest()
         limit = max_new_tokens.to_bytes(4, "little")
         row = Row(
@@ -131,7 +131,7 @@ class Engine:
         )
         if not self._answer_again(row):
             self._line.join(row)
-        return Generation(row, self._decode, left)
+        return Generation(row, self._reader.text, left)
 
     @property
     def ready(self) -> bool:
@@ -175,39 +175,16 @@ class Engine:
         if worker is not None:
             worker.join(10)  # one that hangs is left behind
 
-    def _read(self, image: Image.Image, prompt: str) -> tuple[torch.Tensor, torch.Tensor]:
-        """Token ids (1, length) and pixels (1, 3, height, width)."""
-        # As the processor would, which then finds nothing to resize; but others need not wait for a large picture.
-        settings = self._processor.image_processor
-        image = image.resize((settings.size["width"], settings.size["height"]), settings.resample)
-        with self._processor_lock:
-            prompt_tokens = len(self._processor.tokenizer(prompt)["input_ids"])
-            if prompt_tokens > MAX_PROMPT_TOKENS:
-                raise InvalidInput(
-                    Sentence(
-                        "The prompt is {count} tokens long; at most {most} are allowed. Shorten it.",
-                        count=prompt_tokens,
-                        most=MAX_PROMPT_TOKENS,
-                    )
-                )
-            inputs = self._processor(images=image, text=f"<image>{prompt}", return_tensors="pt")
-        return inputs["input_ids"], inputs["pixel_values"]
-
-    def _decode(self, ids: list[int]) -> str:
-        with self._processor_lock:
-            return str(self._processor.tokenizer.decode(ids, skip_special_tokens=True))
-
     def _answer_again(self, row: Row) -> bool:
         """Answers with what was written before, if the same was asked; says whether it was."""
         tokens = None if row.ignore_eos else self._finished.get(row.key)
         if tokens is None:
             return False
-        now = time.perf_counter()
-        row.started = now
+        row.started = time.perf_counter()
         row.events.put(Started())
         for token in tokens:
             row.add(token)
-        row.events.put(row.timing(now, cached=True))
+        row.complete(cached=True)
         return True
 
     def _keep(self, row: Row) -> None:

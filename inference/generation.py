@@ -17,6 +17,9 @@ from inference.types import Timing
 LOOK_AROUND = 0.1
 """Seconds between two looks at whether the one who asked is still there, while nothing else happens."""
 
+_TOGETHER = 0.03
+"""Seconds within which tokens are handed over together: nobody reads faster, and each waking of a thread costs time."""
+
 _GRACE = 5.0
 """Seconds past its deadline after which a request ends even if the engine does not say so."""
 
@@ -49,12 +52,14 @@ class Token:
         probability: 0 to 1, of this very token.
         score: The same; but for a location token, which competes with its neighbours, the probability of all
             location tokens within 2.5 % of the picture's side.
+        more: Whether the next one is there already, so that nothing need be shown before it.
     """
 
     id: int
     text: str
     probability: float
     score: float
+    more: bool = False
 
 
 Event = Queued | Started | Token
@@ -67,6 +72,7 @@ class Row(Sequence):
     Attributes:
         key: Under which a finished answer is kept.
         client: Who asks; see `inference.types.Request`.
+        seen: Whether its picture was looked at while it was in line, or at least tried.
         written: The tokens so far.
         repeated: How many of them were written again since the request began anew.
         alone: Whether it is tried again for lack of memory, with nothing beside it.
@@ -78,7 +84,8 @@ class Row(Sequence):
     deadline: float
     ignore_eos: bool
     client: str = ""
-    events: "queue.SimpleQueue[Queued | Started | Chosen | UserError | Timing]" = field(
+    seen: bool = False
+    events: "queue.SimpleQueue[Queued | Started | list[Chosen] | UserError | Timing]" = field(
         default_factory=queue.SimpleQueue
     )
     cancelled: threading.Event = field(default_factory=threading.Event)
@@ -89,6 +96,8 @@ class Row(Sequence):
     submitted: float = field(default_factory=time.perf_counter)
     started: float = 0.0
     prefilled: float = 0.0
+    _untold: list[Chosen] = field(default_factory=list)
+    _told: float = 0.0
 
     def add(self, chosen: Chosen) -> None:
         """Takes a token; one that whoever asked has read already, before the request began anew, is not told again."""
@@ -97,18 +106,33 @@ class Row(Sequence):
             return
         self.written.append(chosen)
         self.repeated += 1
-        self.events.put(chosen)
+        self._untold.append(chosen)
+        if time.perf_counter() - self._told > _TOGETHER:
+            self._tell()
+
+    def complete(self, *, cached: bool = False) -> None:
+        """Tells what was not told yet, and how long all took."""
+        self._tell()
+        self.events.put(self.timing(time.perf_counter(), cached=cached))
+
+    def _tell(self) -> None:
+        if self._untold:
+            self.events.put(self._untold)
+        self._untold = []
+        self._told = time.perf_counter()
 
     def begin_anew(self) -> None:
         """Forgets where it stands in the model, but not what it has told."""
         self.alone = True
         self.repeated = self.length = self.last_token = 0
+        self.features = None
         self.vision = self.prefill = self.prefilled = 0.0
 
     def timing(self, now: float, *, cached: bool = False) -> Timing:
         """How long it took until now."""
+        ahead = self.vision if self.seen else 0.0  # it did not wait while its picture was looked at
         return Timing(
-            queue=(self.started or now) - self.submitted,
+            queue=max(0.0, (self.started or now) - self.submitted - ahead),
             vision=self.vision,
             prefill=self.prefill,
             decode=now - self.prefilled if self.prefilled else 0.0,
@@ -145,8 +169,10 @@ class Generation:
                 return
             if isinstance(event, UserError):
                 raise event
-            if isinstance(event, Chosen):
-                yield Token(event.id, self._text.add(event.id), event.probability, event.score)
+            if isinstance(event, list):
+                for left, chosen in zip(reversed(range(len(event))), event, strict=True):
+                    text = self._text.add(chosen.id)
+                    yield Token(chosen.id, text, chosen.probability, chosen.score, more=left > 0)
             else:
                 yield event
 
@@ -154,7 +180,7 @@ class Generation:
         """Ends the request before its next token; its slot is free within one step."""
         self._row.cancelled.set()
 
-    def _next(self) -> Queued | Started | Chosen | UserError | Timing:
+    def _next(self) -> Queued | Started | list[Chosen] | UserError | Timing:
         while True:
             if self._left is not None and self._left():
                 self.cancel()

@@ -163,21 +163,28 @@ QUANTIZED: dict[str, type[Int8Linear] | type[Int4Linear]] = {"int8": Int8Linear,
 """The layers by their names in the settings."""
 
 
+def by_columns(weight: torch.Tensor) -> torch.Tensor:
+    """The same weight (outputs, inputs) as products read it fastest: column after column in float32 on a CPU.
+
+    Of few rows, such products take a tenth to a third less time there.
+    """
+    if weight.dtype != torch.float32 or weight.device.type != "cpu":
+        return weight
+    return weight.t().contiguous().t()
+
+
 def fuse(layers: Sequence[nn.Linear]) -> Linear:
-    """One layer with the outputs of several side by side; they become views of its weights, so no memory is added."""
+    """One layer with the outputs of several side by side; they become views of its weights, so no memory is added.
+
+    The first of them keeps it, for another batch on the same model.
+    """
+    kept = getattr(layers[0], "fused", None)
+    if isinstance(kept, Linear):
+        return kept
     biases = [layer.bias.data for layer in layers if layer.bias is not None]
-    bias = torch.cat(biases) if biases else None
     weights = [layer.weight.data for layer in layers]
-    rows, columns = sum(map(len, weights)), weights[0].shape[1]
-    first = weights[0]
-    offset = first.storage_offset()
-    beside = all(weight.untyped_storage().data_ptr() == first.untyped_storage().data_ptr() for weight in weights)
-    for weight in weights:
-        beside = beside and weight.storage_offset() == offset and weight.is_contiguous()
-        offset += weight.numel()
-    if beside:  # another batch on the same model has done it before
-        return Linear(first.as_strided((rows, columns), (columns, 1)), bias)
-    whole = torch.cat(weights)
+    whole = by_columns(torch.cat(weights))
     for layer, part in zip(layers, torch.split(whole, [len(weight) for weight in weights]), strict=True):
         layer.weight.data = part
-    return Linear(whole, bias)
+    layers[0].fused = Linear(whole, torch.cat(biases) if biases else None)
+    return layers[0].fused

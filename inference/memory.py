@@ -4,6 +4,7 @@ Knows shapes, slots and bytes. Knows no model and no requests.
 """
 
 import math
+import threading
 from collections import OrderedDict
 
 import numpy as np
@@ -47,29 +48,38 @@ def _zeros(shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) 
 
 
 class FeatureCache:
-    """Image features by the hash of the pixels, the least recently used dropped beyond a size in bytes."""
+    """Image features by the hash of the pixels, the least recently used dropped beyond a size in bytes.
+
+    May be used by several threads.
+    """
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
+        self._lock = threading.Lock()
         self._features: OrderedDict[bytes, torch.Tensor] = OrderedDict()
 
     def get(self, key: bytes) -> torch.Tensor | None:
         """The features of these pixels, or None."""
-        features = self._features.get(key)
-        if features is not None:
-            self._features.move_to_end(key)
-        return features
+        with self._lock:
+            features = self._features.get(key)
+            if features is not None:
+                self._features.move_to_end(key)
+            return features
 
     def put(self, key: bytes, features: torch.Tensor) -> None:
         """Keeps features; the oldest go where there is no room."""
-        self._features[key] = features
-        self._bytes += features.nbytes
-        while self._bytes > self._max_bytes and len(self._features) > 1:
-            _, dropped = self._features.popitem(last=False)
-            self._bytes -= dropped.nbytes
+        with self._lock:
+            if key in self._features:
+                return  # another thread looked at the same picture
+            self._features[key] = features
+            self._bytes += features.nbytes
+            while self._bytes > self._max_bytes and len(self._features) > 1:
+                _, dropped = self._features.popitem(last=False)
+                self._bytes -= dropped.nbytes
 
     def clear(self) -> None:
         """Forgets all."""
-        self._features.clear()
-        self._bytes = 0
+        with self._lock:
+            self._features.clear()
+            self._bytes = 0

@@ -146,7 +146,8 @@ class Pipeline:
                     case Token():
                         tokens.append(event)
                         raw += event.text
-                        yield Progress("writing", raw=raw, tokens=len(tokens))
+                        if not event.more:
+                            yield Progress("writing", raw=raw, tokens=len(tokens))
         finally:
             generation.cancel()  # no effect on a request that is complete
 

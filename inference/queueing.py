@@ -12,8 +12,14 @@ from inference.errors import Busy, Cancelled, UserError
 from inference.generation import Queued, Row, too_late
 from inference.sentences import Sentence
 
+AHEAD = 4
+"""How many pictures of those in line are looked at before it is their turn; each takes memory until then."""
+
 _WEIGHT = 0.2
 """How much the newest request counts when it is estimated how long one takes."""
+
+_TOKEN_SECONDS = 0.01
+"""What a token that a request may write counts against it in line, in seconds of waiting."""
 
 
 class Line:
@@ -57,18 +63,33 @@ class Line:
             self._tell_places()
             self.changed.notify_all()
 
-    def take(self) -> Row | None:
-        """The request whose turn it is, or None if none waits; it counts as taken until it is `done`."""
+    def take(self, *, seen: bool = False) -> Row | None:
+        """The request whose turn it is, or None if none waits; it counts as taken until it is `done`.
+
+        Args:
+            seen: Take only one whose picture was looked at.
+        """
         with self.changed:
             self.sweep()
-            if not self.waiting:
+            row = next((row for row in fair_order(self.waiting, self.taken) if row.seen or not seen), None)
+            if row is None:
                 return None
-            row = fair_order(self.waiting, self.taken)[0]
             self.waiting.remove(row)
             self.taken.append(row)
             self._tell_places()
             self.changed.notify_all()
             return row
+
+    def unseen(self) -> Row | None:
+        """The request whose picture is to be looked at next, or None if none is near enough to its turn."""
+        with self.changed:
+            return next((row for row in fair_order(self.waiting, self.taken)[:AHEAD] if not row.seen), None)
+
+    def saw(self, row: Row) -> None:
+        """The request's picture was looked at, or at least tried."""
+        with self.changed:
+            row.seen = True
+            self.changed.notify_all()
 
     def done(self, row: Row) -> None:
         """The request has ended, in whatever way."""
@@ -129,15 +150,19 @@ class Line:
 def fair_order(waiting: Sequence[Row], taken: Sequence[Row]) -> list[Row]:
     """The order in which requests are answered: each client's first, then each client's second, and so on.
 
+    Among those of the same number, one that can only be short goes before a longer one that came a little earlier: by
+    as much time as it may write fewer tokens. That is the order of their virtual finishing times, as in fair queueing
+    (Demers, Keshav, Shenker 1989), and nobody waits for ever.
+
     What a client has in the model already counts as before. Clients are named from wider to narrower group, as
-    `network/session`: sessions share what their network gets. Nobody waits for ever: when those before it of the same
-    client have ended, a request goes before all that came later.
+    `network/session`: sessions share what their network gets.
 
     Args:
         waiting: In the order in which they came.
         taken: Those that are being answered.
     """
-    by_session = _in_turn(list(waiting), [row.client for row in taken], lambda client: client)
+    by_length = sorted(waiting, key=lambda row: row.submitted + _TOKEN_SECONDS * row.max_new_tokens)
+    by_session = _in_turn(by_length, [row.client for row in taken], lambda client: client)
     return _in_turn(by_session, [row.client for row in taken], lambda client: client.partition("/")[0])
 
 

@@ -1,4 +1,6 @@
-"""The one thread that runs a model: requests join and leave its batch between steps, and each token is handed over.
+"""The thread that runs a model: requests join and leave its batch between steps, and each token is handed over.
+
+A second one looks at the pictures of those in line, where the two do not hinder each other.
 
 Knows what to do when a step fails or memory runs out. Knows no more of the model than its batch, and nothing of where
 requests come from; when the thread itself ends, whoever started it is told.
@@ -20,6 +22,9 @@ from inference.queueing import Line, ended_early
 from inference.sentences import Sentence
 
 logger = logging.getLogger(__name__)
+
+STEPS_BETWEEN = 2
+"""Steps between one request's joining and the next one's: enough for the shortest answers to be complete by then."""
 
 
 class Worker:
@@ -47,11 +52,18 @@ class Worker:
         self._alone: deque[Row] = deque()  # those that are tried again with nothing beside them
         self._stopped = False
         self._stepping: float | None = None
-        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._looking: float | None = None
+        self._looks_ahead = batch.looks_ahead
+        self._threads = [threading.Thread(target=self._run, args=(self._turn,), name="engine", daemon=True)]
+        if self._looks_ahead:
+            self._threads.append(
+                threading.Thread(target=self._run, args=(self._look,), name="engine-vision", daemon=True)
+            )
 
     def start(self) -> None:
         """Begins to answer."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Tells it to end after the step that it is in; what it has taken is left to whoever stops it."""
@@ -61,49 +73,71 @@ class Worker:
 
     def join(self, timeout: float) -> None:
         """Waits for its end."""
-        self._thread.join(timeout)
+        end = time.perf_counter() + timeout
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.perf_counter()))
 
     @property
     def is_alive(self) -> bool:
-        """Whether its thread runs."""
-        return self._thread.is_alive()
+        """Whether its threads run."""
+        return all(thread.is_alive() for thread in self._threads)
 
     def stuck_for(self) -> float:
-        """Seconds since the step began that it is in; 0 between steps."""
-        began = self._stepping
-        return 0.0 if began is None else time.perf_counter() - began
+        """Seconds since the step or look began that it is in; 0 between them."""
+        now = time.perf_counter()
+        return max(now - (began or now) for began in (self._stepping, self._looking))
 
-    def _run(self) -> None:
+    def _run(self, turn: Callable[[], bool]) -> None:
         try:
             self._batch.use_threads()
-            while self._turn():
+            while turn():
                 pass
         except BaseException as error:  # whatever it is, somebody must know that nobody answers any more
             del self._batch  # whoever takes over needs its memory
             self._died(self, error)
 
     def _turn(self) -> bool:
-        """At most one request joins, then every one in the batch is given a token. Returns whether to go on."""
+        """At most one request joins, then every one in the batch is given its next tokens. Returns whether to go on."""
         with self._line.changed:
-            self._line.changed.wait_for(lambda: self._stopped or self._line.waiting or self._alone or self._batch.rows)
+            self._line.changed.wait_for(lambda: self._stopped or self._alone or self._batch.rows or self._may_take())
             if self._stopped:
                 return False
-            # One prefill at most between two steps: those that are being answered wait for no more than that.
+            # One prefill at most between steps: those that are being answered wait for no more than that.
             joining = self._joining()
         if joining is not None and not self._ended(joining):
             self._attempt([joining], functools.partial(self._begin, joining))
-        for row in list(self._batch.rows):
-            self._ended(row)
-        if self._batch.rows:
-            self._attempt(list(self._batch.rows), self._step)
+        for _ in range(STEPS_BETWEEN if joining is not None else 1):
+            for row in list(self._batch.rows):
+                self._ended(row)
+            if self._batch.rows:
+                self._attempt(list(self._batch.rows), self._step)
         self._line.sweep()
         self._alone = deque(row for row in self._alone if not self._ended(row))
+        return True
+
+    def _may_take(self) -> bool:
+        return any(row.seen or not self._looks_ahead for row in self._line.waiting)
+
+    def _look(self) -> bool:
+        """Looks at the picture of one request in line. Returns whether to go on."""
+        with self._line.changed:
+            row = self._line.changed.wait_for(lambda: self._stopped or self._line.unseen())
+            if self._stopped or not isinstance(row, Row):
+                return False
+        self._looking = time.perf_counter()
+        try:
+            self._batch.look(row)
+        except Exception:  # when it is the request's turn it is tried again, with all that is done about failures
+            logger.info("a picture could not be looked at ahead", exc_info=True)
+        finally:
+            self._looking = None
+        self._line.saw(row)
         return True
 
     def _joining(self) -> Row | None:
         if self._alone or any(row.alone for row in self._batch.rows):
             return self._alone.popleft() if self._alone and not self._batch.rows else None
-        return self._line.take() if self._batch.has_room else None
+        return self._line.take(seen=self._looks_ahead) if self._batch.has_room else None
 
     def _begin(self, row: Row) -> None:
         if not row.started:
@@ -119,14 +153,13 @@ class Worker:
 
     def _hand_over(self, rows: list[Row], tokens: list[Chosen]) -> None:
         """Gives the new tokens to their rows, and takes out the rows that are complete."""
-        now = time.perf_counter()
         for row, chosen in zip(rows, tokens, strict=True):
             ends = chosen.id in self._batch.eos and not row.ignore_eos
             if not ends:
                 row.add(chosen)
             if ends or row.repeated >= row.max_new_tokens:
                 self._finished(row)
-                row.events.put(row.timing(now))
+                row.complete()
                 self._remove(row)
 
     def _attempt(self, rows: list[Row], run: Callable[[], None]) -> None:

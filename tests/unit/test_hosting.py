@@ -20,7 +20,7 @@ class Loader:
     Attributes:
         go: Lets it.
         again: Set when a second one is asked for.
-        fault: What is raised when a model looks at a picture; only the first model has it.
+        fault: What is raised when a model reads a prompt; only the first model has it.
     """
 
     def __init__(self, fault: BaseException) -> None:
@@ -39,7 +39,7 @@ class Loader:
             def fail(*_: object) -> None:
                 raise fault
 
-            model.model.vision_tower.register_forward_hook(fail)
+            model.model.language_model.layers[0].mlp.act_fn.register_forward_hook(fail)
         return LoadedModel(
             name, model, processor, None, None, {}, False, torch.device("cpu"), torch.float32, 1, 0.0  # type: ignore[arg-type]
         )  # fmt: skip

@@ -92,7 +92,10 @@ def test_every_task_streams_its_text_and_ends_with_one_result(pipeline, task):
     assert isinstance(result, Result)
     assert all(isinstance(item, Progress) for item in progress)
     written = [item for item in progress if item.stage == "writing"]
-    assert [item.tokens for item in written] == list(range(1, result.timing.tokens + 1))
+    counts = [item.tokens for item in written]
+    assert counts[0] == 1, "the first token is shown at once"
+    assert counts == sorted(set(counts))
+    assert counts[-1] == result.timing.tokens
     assert written[-1].raw == result.raw
     assert (result.width, result.height) == (64, 48)
     assert result.timing.total >= result.timing.decode > 0

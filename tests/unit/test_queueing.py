@@ -9,19 +9,20 @@ import torch
 from inference.batch import Chosen
 from inference.errors import Busy, Cancelled, DeadlineExceeded, ModelUnavailable
 from inference.generation import Queued, Row
-from inference.queueing import Line, fair_order
+from inference.queueing import AHEAD, Line, fair_order
 
 
-def row(client: str = "", *, deadline: float = 60.0) -> Row:
+def row(client: str = "", *, deadline: float = 60.0, tokens: int = 1, before: float = 0.0) -> Row:
     return Row(
         input_ids=torch.zeros(1, 1, dtype=torch.long),
         pixel_values=torch.zeros(1),
         pixels_key=b"",
         key=b"",
-        max_new_tokens=1,
+        max_new_tokens=tokens,
         deadline=time.perf_counter() + deadline,
         ignore_eos=False,
         client=client,
+        submitted=time.perf_counter() - before,
     )
 
 
@@ -59,6 +60,31 @@ def test_within_an_address_each_session_has_its_turn() -> None:
     greedy = [row("1.2.3.4/a") for _ in range(3)]
     modest = row("1.2.3.4/b")
     assert fair_order([*greedy, modest], []) == [greedy[0], modest, *greedy[1:]]
+
+
+def test_what_can_only_be_short_goes_before_what_may_be_long_and_came_just_before():
+    long, short = row("a", tokens=256, before=0.5), row("b", tokens=3)
+    assert fair_order([long, short], []) == [short, long]
+
+
+def test_nothing_long_is_overtaken_for_ever():
+    long, short = row("a", tokens=256, before=5.0), row("b", tokens=3)
+    assert fair_order([long, short], []) == [long, short]
+
+
+def test_pictures_are_looked_at_in_the_order_of_the_line_and_only_so_many():
+    line = Line(size=8, slots=8)
+    rows = [row(name) for name in "abcdef"]
+    for one in rows:
+        line.join(one)
+    looked_at = []
+    while (next_one := line.unseen()) is not None:
+        looked_at.append(next_one)
+        line.saw(next_one)
+    assert looked_at == rows[:AHEAD]
+    assert [line.take(seen=True) for _ in range(AHEAD + 1)] == [*rows[:AHEAD], None]
+    assert line.unseen() is rows[AHEAD]
+    assert line.take() is rows[AHEAD]
 
 
 def test_whoever_waits_is_told_each_new_place_once_and_how_long_it_will_be() -> None:
