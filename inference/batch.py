@@ -29,6 +29,8 @@ _LOCATION_TOLERANCE = 0.025
 """How far, as a part of the picture's side, two places of an edge still count as the same when a place is scored."""
 
 _FEATURE_CACHE_BYTES = 256 * 2**20
+_FEATURE_CACHE_PICTURES = 256
+"""Nobody comes back to a picture after so many others."""
 
 _SMALL_MODEL = 100_000_000
 """Parameters below which one operation takes about as long as starting it."""
@@ -127,7 +129,7 @@ class Batch(Generic[S]):
         self._shapes = StepShapes.of(slots=self._cache.slots, capacity=capacity, shortest=shortest) if padded else None
         self._steps = StepGraphs(self._next, self._device)
         self._bins = torch.arange(self._locations, device=self._device)
-        self._features = FeatureCache(_FEATURE_CACHE_BYTES)
+        self._features = FeatureCache(max_bytes=_FEATURE_CACHE_BYTES, max_pictures=_FEATURE_CACHE_PICTURES)
         self.rows: list[S] = []
 
     @property

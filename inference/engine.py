@@ -123,7 +123,7 @@ class Engine:
             input_ids=input_ids,
             pixel_values=pixel_values,
             pixels_key=pixels_key,
-            key=pixels_key + limit + input_ids.numpy().tobytes(),
+            key=pixels_key + limit + prompt.encode("utf-8", "surrogatepass"),
             max_new_tokens=max_new_tokens,
             deadline=time.perf_counter() + deadline,
             ignore_eos=ignore_eos,

@@ -20,7 +20,7 @@ class FinishedAnswers:
         max_bytes: How much they may take, about; 0 keeps none.
     """
 
-    def __init__(self, max_bytes: int = 16 * 2**20) -> None:
+    def __init__(self, max_bytes: int = 4 * 2**20) -> None:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._lock = threading.Lock()
@@ -37,14 +37,13 @@ class FinishedAnswers:
     def put(self, key: bytes, tokens: tuple[Chosen, ...]) -> None:
         """Keeps an answer; the oldest go where there is no room."""
         with self._lock:
-            if key in self._answers or _size(tokens) > self._max_bytes:
+            if key in self._answers or _size(key, tokens) > self._max_bytes:
                 return
             self._answers[key] = tokens
-            self._bytes += _size(tokens)
+            self._bytes += _size(key, tokens)
             while self._bytes > self._max_bytes:
-                _, dropped = self._answers.popitem(last=False)
-                self._bytes -= _size(dropped)
+                self._bytes -= _size(*self._answers.popitem(last=False))
 
 
-def _size(tokens: tuple[Chosen, ...]) -> int:
-    return _ENTRY_BYTES + _TOKEN_BYTES * len(tokens)
+def _size(key: bytes, tokens: tuple[Chosen, ...]) -> int:
+    return _ENTRY_BYTES + len(key) + _TOKEN_BYTES * len(tokens)

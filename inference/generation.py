@@ -59,7 +59,7 @@ class Token:
     text: str
     probability: float
     score: float
-    more: bool = False
+    more: bool = field(default=False, compare=False)
 
 
 Event = Queued | Started | Token

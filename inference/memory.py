@@ -48,13 +48,14 @@ def _zeros(shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) 
 
 
 class FeatureCache:
-    """Image features by the hash of the pixels, the least recently used dropped beyond a size in bytes.
+    """Image features by the hash of the pixels, the least recently used dropped beyond a size and a number.
 
     May be used by several threads.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, *, max_bytes: int, max_pictures: int) -> None:
         self._max_bytes = max_bytes
+        self._max_pictures = max_pictures
         self._bytes = 0
         self._lock = threading.Lock()
         self._features: OrderedDict[bytes, torch.Tensor] = OrderedDict()
@@ -74,7 +75,9 @@ class FeatureCache:
                 return  # another thread looked at the same picture
             self._features[key] = features
             self._bytes += features.nbytes
-            while self._bytes > self._max_bytes and len(self._features) > 1:
+            while len(self._features) > self._max_pictures or (
+                self._bytes > self._max_bytes and len(self._features) > 1
+            ):
                 _, dropped = self._features.popitem(last=False)
                 self._bytes -= dropped.nbytes
 

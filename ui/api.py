@@ -1,4 +1,4 @@
-"""The public endpoints, one a task and one for exports, the same for gradio_client and plain HTTP.
+"""The public endpoints, one a task, one for clips and one for exports, the same for gradio_client and plain HTTP.
 
 Knows their names, parameters and documentation, which people script against and which `ui.tools` tells assistants.
 Knows no page: the components here are never seen, they only say how a value travels.
@@ -24,6 +24,8 @@ from ui import exports
 from ui.components import Choice, Drawing, Parcel, Picture
 from ui.context import QUEUE, Context
 from ui.faults import new_request_id, plain_errors
+from ui.uploads import clip_file
+from ui.video_api import CLIP_TASKS, asked_about_clip
 
 Answer = tuple[dict[str, Any], Image.Image | None]
 
@@ -175,6 +177,35 @@ class Endpoints:
         """
         return self._answer("prompt", image, text=prompt, translate=translate, model=model)
 
+    def video(
+        self, video: str | None, task: str, text: str, frames: float, translate: bool, model: str
+    ) -> dict[str, Any]:
+        """Asks the same about evenly spaced frames of a clip, and makes subtitles of the answers.
+
+        For what happens when. Each frame is answered by itself; the model knows nothing of the others.
+
+        Args:
+            video: The clip, as an uploaded file. Web addresses are refused.
+            task: What to ask: describe, read_text, answer, detect or segment.
+            text: The question, or the objects to look for separated by a semicolon; empty for the other tasks.
+            frames: How many frames to ask about.
+            translate: Whether to add Spanish translations, and subtitles in Spanish.
+            model: Name of the model, or empty for the default one.
+
+        Returns:
+            JSON: `seconds` of the clip; `frames`, each with its `time` in seconds and its `result`, or null and an
+            `error`; `subtitles` by language, each as `vtt` and `srt`.
+        """
+        request_id = new_request_id()
+        with plain_errors(request_id=request_id, texts=self.context.texts, language="en"):
+            if task not in CLIP_TASKS:
+                raise InvalidInput(
+                    Sentence("Unknown task “{value}”. The tasks are: {allowed}.",
+                             value=str(task)[:40], allowed=", ".join(CLIP_TASKS))
+                )  # fmt: skip
+            asked = {"task": task, "text": text or "", "translate": translate, "model": model or None}
+            return asked_about_clip(self.context, video, asked, frames=frames, request_id=request_id)
+
     def export(self, image: str | None, result: dict[str, Any] | None, format: str) -> File:  # noqa: A002 (its name)
         """Makes a file of a result, as the page's buttons do, without asking the model again.
 
@@ -248,6 +279,20 @@ def build(context: Context) -> None:
                 api_name=task,
                 **QUEUE,
             )
+        gr.Button("video").click(
+            endpoints.video,
+            [
+                clip_file(label="video"),
+                Choice(list(CLIP_TASKS), value="describe", label="task"),
+                gr.Textbox("", label="text"),
+                gr.Number(context.settings.video_frames, precision=0, label="frames"),
+                gr.Checkbox(False, label="translate"),
+                gr.Textbox("", label="model"),
+            ],
+            gr.JSON(label="result"),
+            api_name="video",
+            **QUEUE,
+        )
         gr.Button("export").click(
             endpoints.export,
             [

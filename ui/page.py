@@ -20,7 +20,7 @@ from ui.batch import BatchTab
 from ui.compare import CompareTab
 from ui.context import Context
 from ui.door import Page, UploadDoor
-from ui.service import login
+from ui.service import keep_the_mail_of_the_present, login
 from ui.texts import Texts
 from ui.theme import build_theme
 from ui.tools import ToolServer
@@ -92,6 +92,7 @@ def build(pipeline: Pipeline, host: ModelHost, settings: Settings, *, visitors: 
                 tab.shelf.wire(opened, banner.ticked)
     # With an open API a direct POST would go round the queue, and round its limit.
     page.queue(api_open=False, max_size=settings.max_queue)
+    keep_the_mail_of_the_present(page)
     page.tools = ToolServer(context) if settings.mcp else None
     return page
 

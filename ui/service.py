@@ -6,8 +6,10 @@ Knows HTTP and gradio's server. Knows nothing of tasks.
 import hmac
 import time
 from collections.abc import Callable
+from typing import Any
 
 import gradio as gr
+from gradio.utils import LRUCache
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -17,6 +19,24 @@ from inference.hosting import ModelHost
 _LOOK = 0.05
 _DELIVERY = 0.25
 """Seconds that the last words of an answer are given on their way to the browser."""
+
+
+class _Mail(LRUCache[str, Any]):
+    """Messages by session, of which those go first that nobody looked at for the longest time."""
+
+    def __getitem__(self, key: str) -> Any:
+        messages = super().__getitem__(key)
+        self.move_to_end(key)
+        return messages
+
+
+def keep_the_mail_of_the_present(page: gr.Blocks) -> None:
+    """Lets no crowd of strangers end the answer of a visitor who came long before.
+
+    Gradio keeps the messages of 2,000 sessions, and forgets those first that came first, even while they are answered.
+    """
+    mail = page._queue.pending_messages_per_session
+    page._queue.pending_messages_per_session = _Mail(mail.max_size)
 
 
 def routes(host: ModelHost) -> list[Route]:

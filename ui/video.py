@@ -273,14 +273,20 @@ class VideoTab:
     def _jobs(self, clip: Clip, count: int, asked: dict[str, Any], request_id: str) -> Iterator[Job]:
         """A job for each frame, decoded when there is room to ask about it."""
         for number, frame in enumerate(clip.frames(count), start=1):
-            yield partial(_request, frame, asked | {"request_id": f"{request_id}-{number}"})
+            about = partial(inputs.request_about, **asked, request_id=f"{request_id}-{number}")
+            yield partial(of_frame, frame, about)
 
 
-def _request(frame: Frame, asked: dict[str, Any]) -> Request:
+def of_frame(frame: Frame, about: Callable[[Image.Image], Request]) -> Request:
+    """The request about a frame.
+
+    Raises:
+        UserError: The frame could not be decoded.
+    """
     if frame.image is None:
         assert frame.error is not None
         raise frame.error
-    return inputs.request_about(frame.image, **asked)
+    return about(frame.image)
 
 
 def zip_of(told: Told, limits: ClipLimits, *, language: str) -> File:

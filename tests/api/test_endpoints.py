@@ -15,6 +15,7 @@ from pycocotools import mask as coco
 from pycocotools.coco import COCO
 
 from tests.conftest import Served
+from ui.examples import CLIP
 
 KEYS = ["task", "model", "prompt", "raw", "text", "translation", "detections", "image", "problems", "timing"]
 TIMING = ["queue", "vision", "prefill", "decode", "total", "tokens", "cached"]
@@ -28,6 +29,7 @@ SIGNATURES = {
     "/prompt": ["image", "prompt", "translate", "model"],
 }
 EXPORT = ["image", "result", "format"]
+VIDEO = ["video", "task", "text", "frames", "translate", "model"]
 NEEDED = {
     "/answer": {"question": "What is in the picture?"},
     "/ask": {"answer": "two"},
@@ -48,7 +50,7 @@ def test_the_api_has_these_endpoints_with_these_parameters_and_no_others(client:
         name: [parameter["parameter_name"] for parameter in endpoint["parameters"]]
         for name, endpoint in info["named_endpoints"].items()
     }
-    assert found == SIGNATURES | {"/export": EXPORT}
+    assert found == SIGNATURES | {"/export": EXPORT, "/video": VIDEO}
     assert not info["unnamed_endpoints"]
 
 
@@ -229,3 +231,44 @@ def test_whatever_comes_as_a_result_a_sentence_goes_out(client: Client, examples
         export(client, examples / "moons.webp", value, "zip")
     assert "Something went wrong on our side" not in str(caught.value)
     assert "upstream Gradio app" not in str(caught.value)
+
+
+def test_a_clip_is_answered_frame_by_frame_with_subtitles_in_both_languages(client: Client) -> None:
+    told = client.predict(handle_file(str(CLIP)), "detect", "fish ; star", 4, True, api_name="/video")
+
+    times = [frame["time"] for frame in told["frames"]]
+    assert len(times) == 4
+    assert times == sorted(set(times))
+    assert times[0] == 0
+    assert times[-1] < told["seconds"]
+    assert all(frame["error"] is None and frame["result"]["task"] == "detect" for frame in told["frames"])
+    found = {thing["label"] for frame in told["frames"] for thing in frame["result"]["detections"]}
+    assert found <= {"fish", "star"}
+    assert found
+    for language, words in (("en", found), ("es", {"pez", "estrella"})):
+        assert told["subtitles"][language]["vtt"].startswith("WEBVTT")
+        assert told["subtitles"][language]["srt"].startswith("1\n00:00:")
+        assert any(word in told["subtitles"][language]["srt"] for word in words), told["subtitles"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        pytest.param({"task": "segment"}, "thing to look for", id="no objects"),
+        pytest.param({"task": "dance"}, "Unknown task", id="unknown task"),
+        pytest.param({"task": "ask"}, "Unknown task", id="a task that makes no sense over time"),
+        pytest.param({"frames": 0}, "from 1 to 32", id="no frames"),
+        pytest.param({"frames": 1000}, "from 1 to 32", id="too many frames"),
+        pytest.param({"video": "picture"}, "video", id="a picture"),
+        pytest.param({"video": None}, "Add a clip", id="nothing"),
+        pytest.param({"model": "gpt"}, "model", id="unknown model"),
+    ],
+)
+def test_what_cannot_be_asked_about_a_clip_is_refused_by_a_sentence(
+    client: Client, picture: Path, fields: dict[str, Any], message: str
+) -> None:
+    video = {"clip": handle_file(str(CLIP)), "picture": handle_file(str(picture))}.get(fields.get("video", "clip"))
+    asked = {"task": "describe", "text": "", "frames": 2, "translate": False, "model": ""} | fields
+    asked.pop("video", None)
+    with pytest.raises(AppError, match=message):
+        client.predict(video, *asked.values(), api_name="/video")

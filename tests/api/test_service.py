@@ -21,9 +21,11 @@ from inference.engine import Engine
 from inference.generation import Row
 from inference.hosting import HostedModel, ModelStatus
 from inference.pipeline import Pipeline
+from inference.settings import Settings
 from tests.support.serving import READY, StandInHost, StandInPipeline, free_port, serve
 from tests.support.tiny import tiny_model, tiny_processor
 from ui import service
+from ui.page import build
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOW_APP = """
@@ -122,10 +124,12 @@ class Caller:
         with picture.open("rb") as file:
             [self._path] = self.http.post("upload", files={"files": file}).json()
 
-    def begin(self, endpoint: str, *fields: object, session: str | None = None) -> str:
+    def begin(self, endpoint: str, *fields: object, session: str | None = None, address: str | None = None) -> str:
         image = {"path": self._path, "meta": {"_type": "gradio.FileData"}}
         body = {"data": [image, *fields]} | ({"session_hash": session} if session else {})
-        return str(self.http.post(f"call/{endpoint}", json=body).raise_for_status().json()["event_id"])
+        headers = {"x-forwarded-for": address} if address else {}
+        response = self.http.post(f"call/{endpoint}", json=body, headers=headers)
+        return str(response.raise_for_status().json()["event_id"])
 
     @contextmanager
     def listening(self, endpoint: str, event: str) -> Iterator[httpx.Response]:
@@ -198,6 +202,16 @@ def test_everything_comes_to_the_engines_queue_and_beyond_it_is_told_so(picture:
         slow.engine.close()
 
 
+def test_a_crowd_of_sessions_does_not_end_the_answer_of_one_who_came_before() -> None:
+    page = build(StandInPipeline(), StandInHost(), Settings())  # type: ignore[arg-type]
+    mail = page._queue.pending_messages_per_session
+    mail["early"] = "messages"
+    for number in range(3 * mail.max_size):
+        mail[f"stranger {number}"] = "messages"
+        assert mail["early"] == "messages"  # whoever is answered reads them all the while
+    assert len(mail) == mail.max_size
+
+
 @pytest.mark.parametrize(
     ("states", "code"),
     [
@@ -237,6 +251,7 @@ def test_a_login_must_be_right_in_both_parts(user: str, password: str, code: int
 def test_told_to_stop_it_finishes_what_runs_refuses_the_rest_and_logs_no_words(picture: Path, tmp_path: Path) -> None:
     port, metrics = free_port(), free_port()
     arguments = ["--model", "demo", "--port", str(port), "--metrics", str(metrics), "--log-format", "json"]
+    arguments += ["--trusted-proxy", "127.0.0.1", "--max-per-visitor", "1"]
     environment = os.environ | {"GRADIO_TEMP_DIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
     log = tmp_path / "log"
     with log.open("wb") as stream:
@@ -248,6 +263,14 @@ def test_told_to_stop_it_finishes_what_runs_refuses_the_rest_and_logs_no_words(p
         caller = Caller(f"http://127.0.0.1:{port}/", picture)
         secret = caller.begin("prompt", *prompt("answer en where is the quokka?"))
         assert caller.end("prompt", secret)[0] == "complete"
+
+        # An address may have as many sessions as a family has devices, each with one request at once.
+        medium = ("medium", "en", False, "")
+        crowd = [caller.begin("describe", *medium, session=name, address="8.8.8.8") for name in "abcde"]
+        assert "At most 4 requests at once" in str(caller.end("describe", crowd[-1]))
+        other = caller.begin("prompt", *prompt("cap en"), session="f", address="8.8.4.4")
+        assert caller.end("prompt", other)[0] == "complete"
+        assert [caller.end("describe", event)[0] for event in crowd[:-1]] == ["complete"] * 4
 
         running = caller.begin("describe", "long", "en", False, "")
         _until(lambda: 'paligemma_running{model="demo"} 1.0' in _metrics(metrics), process)
@@ -264,7 +287,7 @@ def test_told_to_stop_it_finishes_what_runs_refuses_the_rest_and_logs_no_words(p
     finally:
         process.kill()
         process.wait()
-    assert 'paligemma_requests_total{cached="false",task="prompt"} 1.0' in seen
+    assert 'paligemma_requests_total{cached="false",task="prompt"} 2.0' in seen
     assert "process_resident_memory_bytes" in seen
     lines = log.read_text("utf-8").splitlines()
     assert all(set(json.loads(line)) >= {"time", "level", "message"} for line in lines), lines

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.support.serving import StandInHost, StandInPipeline, serve
+
 PATIENCE = 60_000
 """Milliseconds until something that a test waits for counts as missing: machines that run tests may be busy."""
 
@@ -83,3 +85,29 @@ def visit(browser: Browser) -> Iterator[Any]:
     for visitor in visitors:
         visitor.context.close()
     assert [complaint for visitor in visitors for complaint in visitor.complaints] == []
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict[str, Any]:
+    """How the app of a file's tests is started, where that is not the default."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def pipeline() -> StandInPipeline:
+    """What answers in the app of a file's tests."""
+    return StandInPipeline()
+
+
+@pytest.fixture(scope="module")
+def url(pipeline: StandInPipeline, settings: dict[str, Any]) -> Iterator[str]:
+    """Where the app of a file's tests is."""
+    with serve(pipeline, StandInHost(), **settings) as address:
+        yield address
+
+
+@pytest.fixture(autouse=True)
+def _fresh(pipeline: StandInPipeline) -> Iterator[None]:
+    yield
+    pipeline.go.set()
+    pipeline.__init__()  # type: ignore[misc]

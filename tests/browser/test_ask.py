@@ -4,7 +4,6 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,30 +15,12 @@ from playwright.sync_api import Locator, Page, expect
 from pycocotools.coco import COCO
 
 from inference.overlay import colour_of
-from tests.support.serving import StandInHost, StandInPipeline, serve, thing
+from tests.support.serving import StandInPipeline, thing
 
 ANSWER = "[data-testid=answer]"
 ROWS = "[data-testid=things] tbody tr"
 BOAT = thing("boat", (10, 10, 40, 40), 0.9)
 CUP = thing("cup", (50, 20, 90, 70), 0.3)
-
-
-@pytest.fixture(scope="module")
-def pipeline() -> StandInPipeline:
-    return StandInPipeline()
-
-
-@pytest.fixture(scope="module")
-def url(pipeline: StandInPipeline) -> Iterator[str]:
-    with serve(pipeline, StandInHost()) as address:
-        yield address
-
-
-@pytest.fixture(autouse=True)
-def _fresh(pipeline: StandInPipeline) -> Iterator[None]:
-    yield
-    pipeline.go.set()
-    pipeline.__init__()  # type: ignore[misc]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +14,14 @@ from playwright.sync_api import Page, expect
 from pycocotools.coco import COCO
 
 from tests.conftest import Served
-from tests.support.serving import StandInHost, StandInPipeline, serve, thing
+from tests.support.serving import StandInPipeline, thing
 
 ROWS = "[data-testid=batch] tbody tr"
 
 
 @pytest.fixture(scope="module")
-def pipeline() -> StandInPipeline:
-    return StandInPipeline()
-
-
-@pytest.fixture(scope="module")
-def url(pipeline: StandInPipeline) -> Iterator[str]:
-    with serve(pipeline, StandInHost(), max_upload_mb=2, max_batch=4) as address:
-        yield address
-
-
-@pytest.fixture(autouse=True)
-def _fresh(pipeline: StandInPipeline) -> Iterator[None]:
-    yield
-    pipeline.go.set()
-    pipeline.__init__()  # type: ignore[misc]
+def settings() -> dict[str, Any]:
+    return {"max_upload_mb": 2, "max_batch": 4}
 
 
 @pytest.fixture
@@ -193,12 +180,11 @@ def test_what_a_model_writes_is_shown_as_it_is(visit: Any, url: str, pipeline: S
     assert page.title() == "PaliGemma 2"
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_narrow_screen_needs_no_scrolling_sideways(
-    visit: Any, url: str, pipeline: StandInPipeline, pictures: list[Path], scheme: str
+    visit: Any, url: str, pipeline: StandInPipeline, pictures: list[Path]
 ) -> None:
     pipeline.things = (thing("a thing with quite a long name for its size", (10, 10, 40, 40), 0.9),)
-    page = open_tab(visit(url, viewport={"width": 390, "height": 800}, color_scheme=scheme))
+    page = open_tab(visit(url, viewport={"width": 390, "height": 800}))
     add(page, pictures)
     page.locator("#batch-run").click()
     expect(page.locator("#batch-pack")).to_be_visible()

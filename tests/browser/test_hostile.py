@@ -1,6 +1,5 @@
 """Whatever is typed or said stands on the page as it is: as a label, in the table, in the raw output, in an error."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from playwright.sync_api import expect
 
 from inference.errors import Busy
 from tests.hostile.texts import TEXTS
-from tests.support.serving import StandInHost, StandInPipeline, serve, thing
+from tests.support.serving import StandInPipeline, thing
 
 ACTIVE = (
     "a script", "a picture that runs script", "a frame", "SVG", "a broken tag", "a comment left open",
@@ -20,14 +19,8 @@ ACTIVE = (
 
 
 @pytest.fixture(scope="module")
-def pipeline() -> StandInPipeline:
-    return StandInPipeline()
-
-
-@pytest.fixture(scope="module")
-def url(pipeline: StandInPipeline) -> Iterator[str]:
-    with serve(pipeline, StandInHost(), max_upload_mb=2) as address:
-        yield address
+def settings() -> dict[str, Any]:
+    return {"max_upload_mb": 2}
 
 
 def test_what_a_model_says_is_never_rendered(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:

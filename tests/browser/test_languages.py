@@ -1,6 +1,5 @@
 """The page in the languages that it speaks: what stands on it, and what the server writes while it answers."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,23 +31,6 @@ CHINESE = {
 }
 BUSY = Busy(Sentence("{count} requests are waiting already. Try again in a minute.", count=64))
 FOUND_NOTHING = Sentence("The model found nothing for “{what}”.", what="<i>key</i>")
-
-
-@pytest.fixture(scope="module")
-def pipeline() -> StandInPipeline:
-    return StandInPipeline()
-
-
-@pytest.fixture(scope="module")
-def url(pipeline: StandInPipeline) -> Iterator[str]:
-    with serve(pipeline, StandInHost()) as address:
-        yield address
-
-
-@pytest.fixture(autouse=True)
-def _fresh(pipeline: StandInPipeline) -> Iterator[None]:
-    yield
-    pipeline.__init__()  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("words", [SPANISH, CHINESE], ids=["Spanish", "Chinese"])

@@ -1,19 +1,10 @@
 """Links that reopen a task with its fields, in a real browser, and what of an address is believed."""
 
-from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from playwright.sync_api import expect
-
-from tests.support.serving import StandInHost, StandInPipeline, serve
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with serve(StandInPipeline(), StandInHost()) as address:
-        yield address
 
 
 def test_an_address_opens_a_task_with_its_fields(visit: Any, url: str) -> None:

@@ -3,7 +3,6 @@
 import io
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +14,15 @@ from playwright.sync_api import Page, expect
 from inference.errors import Busy
 from tests.conftest import Served
 from tests.support.clips import make_clip
-from tests.support.serving import StandInHost, StandInPipeline, serve, thing
+from tests.support.serving import StandInPipeline, thing
 from tests.unit.test_subtitles import read_srt, read_vtt
 
 ROWS = "[data-testid=timeline] > li"
 
 
 @pytest.fixture(scope="module")
-def pipeline() -> StandInPipeline:
-    return StandInPipeline()
-
-
-@pytest.fixture(scope="module")
-def url(pipeline: StandInPipeline) -> Iterator[str]:
-    with serve(
-        pipeline,
-        StandInHost(),
-        max_upload_mb=2,
-        max_video_mb=1,
-        max_video_seconds=5,
-        video_frames=4,
-        max_video_frames=6,
-    ) as address:
-        yield address
-
-
-@pytest.fixture(autouse=True)
-def _fresh(pipeline: StandInPipeline) -> Iterator[None]:
-    yield
-    pipeline.go.set()
-    pipeline.__init__()  # type: ignore[misc]
+def settings() -> dict[str, Any]:
+    return {"max_upload_mb": 2, "max_video_mb": 1, "max_video_seconds": 5, "video_frames": 4, "max_video_frames": 6}
 
 
 @pytest.fixture
@@ -216,9 +194,8 @@ def test_without_a_clip_the_page_asks_for_one(visit: Any, url: str) -> None:
     expect(page.locator("#video-notes")).to_contain_text("Add a clip first.")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_narrow_screen_needs_no_scrolling_sideways(visit: Any, url: str, clip: Path, scheme: str) -> None:
-    page = open_tab(visit(url, viewport={"width": 390, "height": 800}, color_scheme=scheme))
+def test_a_narrow_screen_needs_no_scrolling_sideways(visit: Any, url: str, clip: Path) -> None:
+    page = open_tab(visit(url, viewport={"width": 390, "height": 800}))
     add(page, clip)
     page.locator("#video-run").click()
     expect(page.locator("#video-downloads")).to_be_visible()

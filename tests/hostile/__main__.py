@@ -11,7 +11,7 @@ def main() -> None:
     counts = {
         "pictures": len(pictures.all_cases()),
         "texts": len(texts.TEXTS),
-        "payloads": len(payloads.PICTURES) + values + len(payloads.LISTS),
+        "payloads": len(payloads.PICTURES) * len(payloads.FILES) + values + len(payloads.LISTS),
     }
     for kind, count in (counts | {"together": sum(counts.values())}).items():
         sys.stdout.write(f"{kind:10} {count:5}\n")

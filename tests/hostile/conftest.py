@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from tests.conftest import Served
-from tests.hostile.payloads import MARK
+from tests.hostile.payloads import MARK, UPLOADED, UPLOADED_CLIP
+from ui.examples import CLIP
 
 PATIENCE = 20.0
 """Seconds after which an input counts as one that holds the app up; most take milliseconds."""
@@ -27,10 +28,14 @@ def http(served: Served) -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="session")
-def uploaded(http: httpx.Client, picture: Path) -> dict[str, Any]:
-    """A picture that was uploaded properly."""
-    with picture.open("rb") as file:
-        return {"path": http.post("upload", files={"files": file}).json()[0], "meta": MARK}
+def uploaded(http: httpx.Client, picture: Path) -> dict[Any, Any]:
+    """A picture and a clip that were uploaded properly."""
+
+    def upload(path: Path) -> dict[str, Any]:
+        with path.open("rb") as file:
+            return {"path": http.post("upload", files={"files": file}).json()[0], "meta": MARK}
+
+    return {UPLOADED: upload(picture), UPLOADED_CLIP: upload(CLIP)}
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,12 @@
 """What a client may send instead of the values of an endpoint, made by code, each with a name.
 
-`UPLOADED` stands for a picture that was uploaded properly.
+`UPLOADED` stands for a picture that was uploaded properly, `UPLOADED_CLIP` for a clip.
 """
 
 from typing import Any
 
 UPLOADED: Any = object()
+UPLOADED_CLIP: Any = object()
 MARK = {"_type": "gradio.FileData"}
 DEEP: Any = "x"
 for _ in range(200):
@@ -75,7 +76,7 @@ PICTURES: dict[str, Any] = {
     "an update of a component": {"__type__": "update", "value": "/etc/passwd"},
     "a picture as a component's value": {"value": {"path": "/etc/passwd", "meta": MARK}},
 }
-"""Instead of a picture."""
+"""Instead of a picture or a clip."""
 
 VALUES: dict[str, Any] = {
     "nothing": None,
@@ -101,8 +102,12 @@ ENDPOINTS: dict[str, tuple[Any, ...]] = {
     "describe": (UPLOADED, "short", "en", False, ""),
     "answer": (UPLOADED, "what is it?", "en", False, "en", ""),
     "detect": (UPLOADED, "star", False, "en", ""),
+    "video": (UPLOADED_CLIP, "describe", "", 1, False, ""),
 }
 """Endpoints that have every kind of parameter between them, with values that are right."""
+
+FILES = ("describe", "video")
+"""Endpoints that have every kind of file between them."""
 
 LISTS: dict[str, Any] = {
     "no values": [],

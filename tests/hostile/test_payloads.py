@@ -5,25 +5,27 @@ from typing import Any
 import pytest
 
 from tests.hostile.conftest import is_plain
-from tests.hostile.payloads import ENDPOINTS, LISTS, PICTURES, UPLOADED, VALUES
+from tests.hostile.payloads import ENDPOINTS, FILES, LISTS, PICTURES, VALUES
 
 PLACES = [(endpoint, place) for endpoint, values in ENDPOINTS.items() for place in range(1, len(values))]
 
 
+@pytest.mark.parametrize("endpoint", FILES)
 @pytest.mark.parametrize("name", PICTURES)
-def test_what_is_no_upload_is_refused_by_a_sentence(name: str, call: Any) -> None:
-    event, told = call("describe", [PICTURES[name], *ENDPOINTS["describe"][1:]])
+def test_what_is_no_upload_is_refused_by_a_sentence(endpoint: str, name: str, call: Any) -> None:
+    event, told = call(endpoint, [PICTURES[name], *ENDPOINTS[endpoint][1:]])
     assert event == "error"
     assert is_plain(told), told
 
 
 @pytest.mark.parametrize(("endpoint", "place"), PLACES, ids=[f"{name} {place}" for name, place in PLACES])
 def test_any_value_in_any_place_is_answered_or_refused_by_a_sentence(
-    endpoint: str, place: int, call: Any, uploaded: dict[str, Any]
+    endpoint: str, place: int, call: Any, uploaded: dict[Any, Any]
 ) -> None:
     wrong = {}
     for name, value in VALUES.items():
-        right = [uploaded if each is UPLOADED else each for each in ENDPOINTS[endpoint]]
+        file, *others = ENDPOINTS[endpoint]
+        right = [uploaded[file], *others]
         event, told = call(endpoint, [*right[:place], value, *right[place + 1 :]])
         if not (event == "complete" or (event == "error" and is_plain(told))):
             wrong[name] = (event, told)

@@ -14,6 +14,7 @@ from inference import tasks
 from inference.errors import InvalidInput
 from inference.types import Request
 from tests.hostile.conftest import PATIENCE, is_plain
+from tests.hostile.payloads import UPLOADED
 from tests.hostile.texts import SPECIAL, TEXTS
 
 TYPED = {"answer": "question", "ask": "answer", "detect": "objects", "segment": "objects", "prompt": "prompt"}
@@ -129,13 +130,13 @@ def test_cleaning_is_done_at_once(text: str, keep: bool) -> None:
 
 
 @pytest.mark.parametrize("name", TEXTS)
-def test_a_text_is_answered_or_refused_by_a_sentence(name: str, call: Any, uploaded: dict[str, Any]) -> None:
+def test_a_text_is_answered_or_refused_by_a_sentence(name: str, call: Any, uploaded: dict[Any, Any]) -> None:
     place = list(TEXTS).index(name)
     task, values = (
-        ("answer", [uploaded, TEXTS[name], "en", False, "en", ""]),
-        ("detect", [uploaded, TEXTS[name], False, "en", ""]),
-        ("prompt", [uploaded, TEXTS[name], False, ""]),
-        ("ask", [uploaded, TEXTS[name], "en", False, "es", ""]),
+        ("answer", [uploaded[UPLOADED], TEXTS[name], "en", False, "en", ""]),
+        ("detect", [uploaded[UPLOADED], TEXTS[name], False, "en", ""]),
+        ("prompt", [uploaded[UPLOADED], TEXTS[name], False, ""]),
+        ("ask", [uploaded[UPLOADED], TEXTS[name], "en", False, "es", ""]),
     )[place % 4]
     event, told = call(task, values)
     if event == "error":
@@ -146,8 +147,8 @@ def test_a_text_is_answered_or_refused_by_a_sentence(name: str, call: Any, uploa
         assert len(told[0]["prompt"]) < 3 * tasks.MAX_TEXT_CHARACTERS
 
 
-def test_too_many_tokens_are_refused_with_their_number(call: Any, uploaded: dict[str, Any]) -> None:
-    event, told = call("answer", [uploaded, TEXTS["300 tokens of a byte each"], "en", False, "en", ""])
+def test_too_many_tokens_are_refused_with_their_number(call: Any, uploaded: dict[Any, Any]) -> None:
+    event, told = call("answer", [uploaded[UPLOADED], TEXTS["300 tokens of a byte each"], "en", False, "en", ""])
     assert event == "error"
     assert "256" in told
     assert is_plain(told)

@@ -11,6 +11,7 @@ import torch
 from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
 from inference.batch import Batch, Chosen
+from inference.checkpoints import load, pick_device
 from inference.engine import DEATHS, Engine, Generation, Started, Token
 from inference.errors import Busy, Cancelled, DeadlineExceeded, ModelUnavailable
 from inference.finished import FinishedAnswers
@@ -158,6 +159,29 @@ def test_a_dead_worker_fails_what_runs_with_a_sentence_and_another_goes_on(lab, 
     assert bench.engine.ready
     assert bench.engine.restarts == 1
     assert time.perf_counter() - begin < 10
+
+
+def test_the_embedded_checkpoint_answers_again_soon_after_its_worker_died(record_property) -> None:
+    loaded = load("demo", device=pick_device("cpu"), progress=lambda *_: None)
+    faults: dict[str, list[Fault]] = {"add": [], "step": [raising(SystemExit())]}
+    warmed_up = []
+
+    def make() -> Frail:
+        batch = Frail(loaded.model, loaded.processor, slots=3, faults=faults, sizes=[])
+        batch.warm_up(lambda *_: None)
+        warmed_up.append(batch)
+        return batch
+
+    engine = Engine(loaded.model, loaded.processor, make_batch=make)
+    try:
+        with pytest.raises(ModelUnavailable, match="being started again"):
+            tokens(engine.submit(picture(0), "cap en"))
+        died = time.perf_counter()
+        assert tokens(engine.submit(picture(1), "cap en", max_new_tokens=4))
+        record_property("answered_after_ms", round(1000 * (time.perf_counter() - died)))
+    finally:
+        engine.close()
+    assert len(warmed_up) == 2
 
 
 def test_those_in_line_do_not_notice_that_a_worker_died(lab, model, processor) -> None:

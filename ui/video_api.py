@@ -1,0 +1,107 @@
+"""What the endpoint for clips does: the same asked about evenly spaced frames, told as JSON with subtitles.
+
+Knows requests, visitors and how errors are worded. Knows no page.
+"""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from inference import subtitles, tasks
+from inference.errors import Cancelled, InvalidInput
+from inference.many import Job, Outcome, answer_all
+from inference.sentences import Sentence
+from inference.types import Request, Result
+from inference.video import Clip, ClipLimits, open_clip
+from ui.context import Context
+from ui.faults import sentence
+from ui.runs import AT_ONCE
+from ui.video import TASKS as CLIP_TASKS
+from ui.video import of_frame
+
+__all__ = ["CLIP_TASKS", "asked_about_clip"]
+
+
+def asked_about_clip(
+    context: Context, video: str | None, asked: Mapping[str, Any], *, frames: float, request_id: str
+) -> dict[str, Any]:
+    """Answers about the frames of a clip, as `ui.api.Endpoints.video` documents them.
+
+    Args:
+        context: What answers.
+        video: Path of the uploaded file.
+        asked: The fields of `Request` that all frames have in common.
+        frames: How many of them to ask about.
+        request_id: Its name in the log.
+
+    Raises:
+        UserError: Something is wrong with the clip or with what is asked; what is wrong with one frame stands with it.
+    """
+    if not video:
+        raise InvalidInput(Sentence("Add a clip first."))
+    most = context.settings.max_video_frames
+    if not 1 <= (frames or 0) <= most:
+        raise InvalidInput(Sentence("The number of frames can be from 1 to {most}.", most=most))
+    tasks.check(Request(Image.new("RGB", (1, 1)), **asked))
+    context.host.get(asked["model"])  # says it once if that one cannot answer
+    settings = context.settings
+    clip = open_clip(
+        Path(video), ClipLimits(max_megabytes=settings.max_video_mb, max_seconds=settings.max_video_seconds)
+    )
+    times = [clip.seconds_at(stamp) for stamp in clip.spaced(int(frames))]
+    outcomes = _outcomes(context, clip, int(frames), asked, request_id)
+    told = [_told(context, time, outcomes.get(number), request_id) for number, time in enumerate(times)]
+    answered = [outcomes[number].result if number in outcomes else None for number in range(len(times))]
+    return {
+        "seconds": round(clip.seconds, 3),
+        "frames": told,
+        "subtitles": _subtitles(times, answered, end=clip.seconds, translated=bool(asked["translate"])),
+    }
+
+
+def _outcomes(
+    context: Context, clip: Clip, count: int, asked: Mapping[str, Any], request_id: str
+) -> dict[int, Outcome]:
+    """What came of each frame, by its number; ends early when the one who asked has gone."""
+    outcomes: dict[int, Outcome] = {}
+    stopped = threading.Event()
+    with context.visitors.admit(None) as visit:
+        jobs = _jobs(clip, count, {**asked, "client": visit.client}, request_id)
+        at_once = min(AT_ONCE, context.settings.max_per_visitor)
+        with closing(answer_all(context.pipeline, jobs, at_once=at_once, stopped=stopped)) as answers:
+            for outcome in answers:
+                if visit.left():
+                    raise Cancelled(Sentence("The request was stopped."))
+                if outcome is not None:
+                    outcomes[outcome.number] = replace(outcome, request=None)  # which holds a whole picture
+    return outcomes
+
+
+def _jobs(clip: Clip, count: int, asked: Mapping[str, Any], request_id: str) -> Iterator[Job]:
+    for number, frame in enumerate(clip.frames(count), start=1):
+        yield partial(of_frame, frame, partial(Request, **asked, id=f"{request_id}-{number}"))
+
+
+def _told(context: Context, time: float, outcome: Outcome | None, request_id: str) -> dict[str, Any]:
+    told: dict[str, Any] = {"time": round(time, 3), "result": None, "error": None}
+    if outcome is not None and outcome.result is not None:
+        return told | {"result": outcome.result.to_json()}
+    error = (outcome.error if outcome else None) or Cancelled(Sentence("The request was stopped."))
+    return told | {"error": sentence(error, request_id=request_id, texts=context.texts, language="en")}
+
+
+def _subtitles(
+    times: Sequence[float], results: Sequence[Result | None], *, end: float, translated: bool
+) -> dict[str, dict[str, str]]:
+    made = {}
+    for language in ("en", "es") if translated else ("en",):
+        texts = [subtitles.said(result, language) if result else "" for result in results]
+        cues = subtitles.cues(times, texts, end=end)
+        made[language] = {"vtt": subtitles.to_vtt(cues), "srt": subtitles.to_srt(cues)}
+    return made
