@@ -22,21 +22,37 @@ _DELIVERY = 0.25
 
 
 class _Mail(LRUCache[str, Any]):
-    """Messages by session, of which those go first that nobody looked at for the longest time."""
+    """Messages by session, of which those go first that nobody looked at for the longest time.
+
+    Args:
+        max_size: Of how many sessions.
+        forget: Is told of each that goes.
+    """
+
+    def __init__(self, max_size: int, forget: Callable[[str], object]) -> None:
+        super().__init__(max_size)
+        self._forget = forget
 
     def __getitem__(self, key: str) -> Any:
         messages = super().__getitem__(key)
         self.move_to_end(key)
         return messages
 
+    def popitem(self, last: bool = True) -> tuple[str, Any]:
+        key, messages = super().popitem(last)
+        self._forget(key)
+        return key, messages
+
 
 def keep_the_mail_of_the_present(page: gr.Blocks) -> None:
     """Lets no crowd of strangers end the answer of a visitor who came long before.
 
-    Gradio keeps the messages of 2,000 sessions, and forgets those first that came first, even while they are answered.
+    Gradio keeps the messages of 2,000 sessions, and forgets those first that came first, even while they are answered;
+    and of what they wait for it keeps a note each for ever.
     """
-    mail = page._queue.pending_messages_per_session
-    page._queue.pending_messages_per_session = _Mail(mail.max_size)
+    queue = page._queue
+    size = queue.pending_messages_per_session.max_size
+    queue.pending_messages_per_session = _Mail(size, lambda key: queue.pending_event_ids_session.pop(key, None))
 
 
 def routes(host: ModelHost) -> list[Route]:

@@ -204,12 +204,14 @@ def test_everything_comes_to_the_engines_queue_and_beyond_it_is_told_so(picture:
 
 def test_a_crowd_of_sessions_does_not_end_the_answer_of_one_who_came_before() -> None:
     page = build(StandInPipeline(), StandInHost(), Settings())  # type: ignore[arg-type]
-    mail = page._queue.pending_messages_per_session
+    mail, waited_for = page._queue.pending_messages_per_session, page._queue.pending_event_ids_session
     mail["early"] = "messages"
     for number in range(3 * mail.max_size):
+        waited_for[f"stranger {number}"] = set()
         mail[f"stranger {number}"] = "messages"
         assert mail["early"] == "messages"  # whoever is answered reads them all the while
     assert len(mail) == mail.max_size
+    assert len(waited_for) < mail.max_size
 
 
 @pytest.mark.parametrize(

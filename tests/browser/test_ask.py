@@ -40,7 +40,7 @@ def ask(visitor: Any, task: str, text: str) -> None:
     visitor.field(field).fill(text)
     # Before the first word of an answer the page looks as it does after the last one of the answer before.
     visitor.page.evaluate("document.querySelector('#status .status')?.setAttribute('data-earlier', '')")
-    visitor.run()
+    visitor.run_to_the_end()
     expect(visitor.page.locator("#status .status:not(.live, [data-earlier])")).to_be_visible()
     expect(visitor.page.locator("#stop")).not_to_be_visible()
     expect(visitor.page.locator("#run")).to_be_enabled()
@@ -129,7 +129,7 @@ def test_an_answer_in_words_is_offered_in_formats_for_words(visit: Any, url: str
     visitor = visit(url)
     expect(visitor.page.locator("#exports")).not_to_be_visible()
     visitor.upload(picture)
-    visitor.run()
+    visitor.run_to_the_end()
     expect(visitor.page.locator(ANSWER)).to_be_visible()
     expect(visitor.page.locator("#exports").get_by_role("button")).to_have_text(["JSON", "CSV", "All in one zip"])
     name, content = download(visitor.page, "JSON")
@@ -201,7 +201,7 @@ def test_visitors_do_not_see_the_questions_of_others(visit: Any, found: Any, url
 def test_a_word_of_a_caption_is_looked_for(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
     visitor = visit(url)
     visitor.upload(picture)
-    visitor.run()
+    visitor.run_to_the_end()
     words = visitor.page.locator(ANSWER).get_by_role("button")
     expect(words).to_have_text(["boats"])  # neither a number nor a colour is a thing
     pipeline.things = (BOAT,)
@@ -215,7 +215,7 @@ def test_words_are_reached_by_the_keyboard(visit: Any, url: str, pipeline: Stand
     pipeline.words = "A dog beside a lamp and a chair."
     visitor = visit(url)
     visitor.upload(picture)
-    visitor.run()
+    visitor.run_to_the_end()
     words = visitor.page.locator(ANSWER).get_by_role("button")
     expect(words).to_have_text(["dog", "lamp", "chair"])
     visitor.page.locator(".answer-card").get_by_role("button", name="Copy").focus()
@@ -234,11 +234,11 @@ def test_only_english_of_the_models_own_can_be_clicked(visit: Any, url: str, pic
     visitor.upload(picture)
     visitor.page.get_by_label("In Spanish too").check()
     visitor.choose("Read text")
-    visitor.run()
+    visitor.run_to_the_end()
     expect(visitor.page.locator(ANSWER)).to_have_count(2)
     expect(visitor.page.locator("#answer-panel .word")).to_have_count(0)
     visitor.choose("Describe")
-    visitor.run()
+    visitor.run_to_the_end()
     expect(visitor.page.locator("#answer-panel .word")).to_have_text(["boats"])
 
 
