@@ -110,6 +110,9 @@ class Session:
                 output = await self._answer(event)
         except TimeoutError:
             if leave_after is not None:
+                # Whoever closes a page comes back with another session. In the same one, gradio would end what is asked
+                # next as well, when it notices moments later that the one before has gone.
+                self._hash = secrets.token_hex(8)
                 return None
             raise Lost("no answer in time") from None
         seconds = time.perf_counter() - begin

@@ -68,15 +68,6 @@ class Visitor:
     def run(self) -> None:
         self.page.get_by_role("button", name="Run", exact=True).click()
 
-    def run_to_the_end(self) -> None:
-        """Runs, and waits until the stream of the answer is closed.
-
-        Gradio repeats the last words of an answer when it ends, which undoes what happened since they were first shown:
-        milliseconds, too few for a person.
-        """
-        with self.page.expect_event("requestfinished", lambda request: "/queue/data" in request.url, timeout=PATIENCE):
-            self.run()
-
     def field(self, name: str) -> Any:
         return self.page.get_by_role("textbox", name=name)
 

@@ -55,7 +55,7 @@ def test_an_error_is_never_rendered(visit: Any, url: str, pipeline: StandInPipel
     visitor.upload(picture)
     for name in ("a picture that runs script", "a frame", "a Markdown picture"):
         pipeline.failure = Busy(TEXTS[name])
-        visitor.run_to_the_end()
+        visitor.run()
         expect(page.locator("#notes")).to_contain_text(TEXTS[name])
         expect(page.locator("#run")).to_be_enabled()
     assert page.locator("img[src='x'], iframe[src^='javascript']").count() == 0

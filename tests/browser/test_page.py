@@ -141,7 +141,7 @@ def test_what_a_model_writes_is_shown_as_it_is(visit: Any, url: str, pipeline: S
         "a&lt;b",
     ):
         pipeline.words = words
-        visitor.run_to_the_end()
+        visitor.run()
         expect(visitor.page.locator(ANSWER)).to_have_text(words)
         expect(visitor.page.locator("#run")).to_be_enabled()
     assert visitor.page.title() == "PaliGemma 2"
@@ -156,7 +156,7 @@ def test_the_threshold_hides_the_same_things_everywhere_but_in_the_json(
     visitor.upload(picture)
     visitor.choose("Find")
     visitor.field("Things to look for").fill("boat ; cup")
-    visitor.run_to_the_end()
+    visitor.run()
     rows = page.locator("[data-testid=things] tbody tr")
     expect(rows).to_have_count(2)
     before = page.locator("#drawn img").get_attribute("src")
