@@ -15,6 +15,7 @@ from inference.errors import Cancelled, InvalidInput
 from inference.exports import Drawing, Exported, File
 from inference.many import Job
 from inference.sentences import Sentence
+from inference.settings import Settings
 from inference.types import Request
 from inference.video import Clip, ClipLimits, Frame, open_clip
 from ui import components, examples, inputs, markup
@@ -115,8 +116,7 @@ class VideoTab:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._runs = Runs(context, prefix="video-", choices=TASKS)
-        settings = context.settings
-        self._limits = ClipLimits(max_megabytes=settings.max_video_mb, max_seconds=settings.max_video_seconds)
+        self._limits = clip_limits(context.settings)
 
     def build(self) -> Sequence[gr.Radio]:
         """Puts the tab on the page and wires it.
@@ -226,7 +226,8 @@ class VideoTab:
             opened, told = self._open(clip, frames, asked)
             rows = [Row(subtitles.clock(time), time=time) for time in told.answers]
             yield shown.listing(rows, words) | {shown.player: markup.player(told.path, words=words)}
-            for outcome in runs.answer(visitor, self._jobs(opened, told.count, asked, request_id)):
+            jobs = frame_jobs(opened, told.count, partial(inputs.request_about, **asked), request_id=request_id)
+            for outcome in runs.answer(visitor, jobs):
                 if outcome is None:
                     yield runs.buttons.update(busy=True)  # once more, for a slow browser that lost it
                     continue
@@ -270,19 +271,26 @@ class VideoTab:
         times = [opened.seconds_at(stamp) for stamp in opened.spaced(count)]
         return opened, Told(clip, count, opened.seconds, dict.fromkeys(times))
 
-    def _jobs(self, clip: Clip, count: int, asked: dict[str, Any], request_id: str) -> Iterator[Job]:
-        """A job for each frame, decoded when there is room to ask about it."""
-        for number, frame in enumerate(clip.frames(count), start=1):
-            about = partial(inputs.request_about, **asked, request_id=f"{request_id}-{number}")
-            yield partial(of_frame, frame, about)
+
+def clip_limits(settings: Settings) -> ClipLimits:
+    """What clips may be uploaded."""
+    return ClipLimits(max_megabytes=settings.max_video_mb, max_seconds=settings.max_video_seconds)
 
 
-def of_frame(frame: Frame, about: Callable[[Image.Image], Request]) -> Request:
-    """The request about a frame.
+def frame_jobs(clip: Clip, count: int, about: Callable[..., Request], *, request_id: str) -> Iterator[Job]:
+    """A job for each frame, decoded when there is room to ask about it.
 
-    Raises:
-        UserError: The frame could not be decoded.
+    Args:
+        clip: An open one.
+        count: How many frames to ask about.
+        about: Makes the request about an open picture, whose name in the log it takes as `request_id`.
+        request_id: The run's name in the log; each frame's has a number besides.
     """
+    for number, frame in enumerate(clip.frames(count), start=1):
+        yield partial(_request, frame, partial(about, request_id=f"{request_id}-{number}"))
+
+
+def _request(frame: Frame, about: Callable[[Image.Image], Request]) -> Request:
     if frame.image is None:
         assert frame.error is not None
         raise frame.error

@@ -4,7 +4,7 @@ Knows requests, visitors and how errors are worded. Knows no page.
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
@@ -15,15 +15,15 @@ from PIL import Image
 
 from inference import subtitles, tasks
 from inference.errors import Cancelled, InvalidInput
-from inference.many import Job, Outcome, answer_all
+from inference.many import Outcome, answer_all
 from inference.sentences import Sentence
 from inference.types import Request, Result
-from inference.video import Clip, ClipLimits, open_clip
+from inference.video import Clip, open_clip
 from ui.context import Context
 from ui.faults import sentence
 from ui.runs import AT_ONCE
+from ui.video import SUBTITLES, clip_limits, frame_jobs
 from ui.video import TASKS as CLIP_TASKS
-from ui.video import of_frame
 
 __all__ = ["CLIP_TASKS", "asked_about_clip"]
 
@@ -50,10 +50,7 @@ def asked_about_clip(
         raise InvalidInput(Sentence("The number of frames can be from 1 to {most}.", most=most))
     tasks.check(Request(Image.new("RGB", (1, 1)), **asked))
     context.host.get(asked["model"])  # says it once if that one cannot answer
-    settings = context.settings
-    clip = open_clip(
-        Path(video), ClipLimits(max_megabytes=settings.max_video_mb, max_seconds=settings.max_video_seconds)
-    )
+    clip = open_clip(Path(video), clip_limits(context.settings))
     times = [clip.seconds_at(stamp) for stamp in clip.spaced(int(frames))]
     outcomes = _outcomes(context, clip, int(frames), asked, request_id)
     told = [_told(context, time, outcomes.get(number), request_id) for number, time in enumerate(times)]
@@ -72,7 +69,8 @@ def _outcomes(
     outcomes: dict[int, Outcome] = {}
     stopped = threading.Event()
     with context.visitors.admit(None) as visit:
-        jobs = _jobs(clip, count, {**asked, "client": visit.client}, request_id)
+        about = partial(_request, asked, visit.client)
+        jobs = frame_jobs(clip, count, about, request_id=request_id)
         at_once = min(AT_ONCE, context.settings.max_per_visitor)
         with closing(answer_all(context.pipeline, jobs, at_once=at_once, stopped=stopped)) as answers:
             for outcome in answers:
@@ -83,9 +81,8 @@ def _outcomes(
     return outcomes
 
 
-def _jobs(clip: Clip, count: int, asked: Mapping[str, Any], request_id: str) -> Iterator[Job]:
-    for number, frame in enumerate(clip.frames(count), start=1):
-        yield partial(of_frame, frame, partial(Request, **asked, id=f"{request_id}-{number}"))
+def _request(asked: Mapping[str, Any], client: str, image: Image.Image, *, request_id: str) -> Request:
+    return Request(image, **asked, client=client, id=request_id)
 
 
 def _told(context: Context, time: float, outcome: Outcome | None, request_id: str) -> dict[str, Any]:
@@ -103,5 +100,5 @@ def _subtitles(
     for language in ("en", "es") if translated else ("en",):
         texts = [subtitles.said(result, language) if result else "" for result in results]
         cues = subtitles.cues(times, texts, end=end)
-        made[language] = {"vtt": subtitles.to_vtt(cues), "srt": subtitles.to_srt(cues)}
+        made[language] = {form: write(cues) for form, write in SUBTITLES.items()}
     return made
