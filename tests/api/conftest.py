@@ -4,6 +4,7 @@ import pytest
 from gradio_client import Client
 
 from tests.conftest import Served
+from tests.support.stand_ins import _fresh, pipeline, settings, url  # noqa: F401 (fixtures)
 
 
 @pytest.fixture(scope="session")

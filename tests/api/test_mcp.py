@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from io import BytesIO
@@ -63,21 +63,8 @@ def _as_address(path: Path, kind: str = "webp") -> str:
 
 
 @pytest.fixture(scope="module")
-def pipeline() -> StandInPipeline:
-    return StandInPipeline()
-
-
-@pytest.fixture(scope="module")
-def url(pipeline: StandInPipeline) -> Iterator[str]:
-    with serve(pipeline, StandInHost(), mcp=True, max_upload_mb=1) as address:
-        yield address
-
-
-@pytest.fixture(autouse=True)
-def _fresh(pipeline: StandInPipeline) -> Iterator[None]:
-    yield
-    pipeline.go.set()
-    pipeline.__init__()  # type: ignore[misc]
+def settings() -> dict[str, Any]:
+    return {"mcp": True, "max_upload_mb": 1}
 
 
 def test_each_task_is_a_tool_and_nothing_else_is(url: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.support.serving import StandInHost, StandInPipeline, serve
+from tests.support.stand_ins import _fresh, pipeline, settings, url  # noqa: F401 (fixtures)
 
 PATIENCE = 60_000
 """Milliseconds until something that a test waits for counts as missing: machines that run tests may be busy."""
@@ -49,13 +49,13 @@ class Visitor:
         complaints: Uncaught errors of scripts.
     """
 
-    def __init__(self, browser: Browser, url: str, **options: Any) -> None:
+    def __init__(self, browser: Browser, address: str, **options: Any) -> None:
         self.context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "locale": "en-US"} | options)
         self.page: Page = self.context.new_page()
         self.page.set_default_timeout(PATIENCE)
         self.complaints: list[str] = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        self.page.goto(url)
+        self.page.goto(address)
         expect(self.page.locator("#run")).to_be_enabled()
 
     def choose(self, task: str) -> None:
@@ -77,37 +77,11 @@ def visit(browser: Browser) -> Iterator[Any]:
     """Opens a page for a visitor; complaints of its scripts fail the test."""
     visitors: list[Visitor] = []
 
-    def open_page(url: str, **options: Any) -> Visitor:
-        visitors.append(Visitor(browser, url, **options))
+    def open_page(address: str, **options: Any) -> Visitor:
+        visitors.append(Visitor(browser, address, **options))
         return visitors[-1]
 
     yield open_page
     for visitor in visitors:
         visitor.context.close()
     assert [complaint for visitor in visitors for complaint in visitor.complaints] == []
-
-
-@pytest.fixture(scope="module")
-def settings() -> dict[str, Any]:
-    """How the app of a file's tests is started, where that is not the default."""
-    return {}
-
-
-@pytest.fixture(scope="module")
-def pipeline() -> StandInPipeline:
-    """What answers in the app of a file's tests."""
-    return StandInPipeline()
-
-
-@pytest.fixture(scope="module")
-def url(pipeline: StandInPipeline, settings: dict[str, Any]) -> Iterator[str]:
-    """Where the app of a file's tests is."""
-    with serve(pipeline, StandInHost(), **settings) as address:
-        yield address
-
-
-@pytest.fixture(autouse=True)
-def _fresh(pipeline: StandInPipeline) -> Iterator[None]:
-    yield
-    pipeline.go.set()
-    pipeline.__init__()  # type: ignore[misc]
