@@ -20,6 +20,7 @@ from inference.metrics import Metrics
 from inference.pipeline import Pipeline
 from inference.settings import Settings, parse_settings
 from ui import page, service
+from ui.scratch import own_folder
 from ui.visitors import Visitors
 
 logger = logging.getLogger("paligemma2")
@@ -39,17 +40,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     settings = for_this_place(parse_settings(sys.argv[1:] if arguments is None else arguments))
     set_up_process(settings)
+    try:
+        with own_folder():
+            return run(settings)
+    except UserError as error:
+        logger.error("%s", error)
+        return 1
+
+
+def run(settings: Settings) -> int:
+    """Serves the page until it is told to stop.
+
+    Returns:
+        The exit code, as of `main`.
+
+    Raises:
+        UserError: It cannot begin.
+    """
     told_to_stop, lost = threading.Event(), threading.Event()
 
     def give_up() -> None:
         lost.set()
         told_to_stop.set()
 
-    try:
-        host = host_models(settings, lost=give_up)
-    except UserError as error:
-        logger.error("%s", error)
-        return 1
+    host = host_models(settings, lost=give_up)
     visitors = Visitors(at_once=settings.max_per_visitor)
     metrics = Metrics(host, refused=lambda: visitors.refused)
     app = page.build(Pipeline(host, deadline=settings.deadline, observer=metrics), host, settings, visitors=visitors)

@@ -17,6 +17,9 @@ import httpx
 TIMEOUT = httpx.Timeout(30.0, read=180.0, write=180.0)
 API = "/gradio_api"
 
+PATIENCE = 300.0
+"""Seconds after which an answer counts as lost, far beyond the app's deadline; heartbeats keep its connection."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -106,7 +109,7 @@ class Session:
             return Reply(None, _detail(joined), joined.status_code, time.perf_counter() - begin)
         event, taken = joined.json()["event_id"], time.perf_counter() - begin
         try:
-            async with asyncio.timeout(leave_after):
+            async with asyncio.timeout(PATIENCE if leave_after is None else leave_after):
                 output = await self._answer(event)
         except TimeoutError:
             if leave_after is not None:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from inference.settings import Settings
+from ui.scratch import own_folder
 
 # A busy machine may take its time over an example; what holds the app up has tests with a clock of their own.
 settings.register_profile(
@@ -30,6 +31,13 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_uploads() -> Iterator[None]:
+    """A folder for the uploads of this process: tests that run beside it delete theirs when they stop the app."""
+    with own_folder():
+        yield
+
+
 @dataclass(frozen=True, slots=True)
 class Served:
     """The app as it is served to the tests.
@@ -44,13 +52,12 @@ class Served:
 
 
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served() -> Iterator[Served]:
     """The whole app on the embedded checkpoint, or on the one named by PALIGEMMA_TEST_MODEL."""
     from inference.hosting import host_models
     from inference.pipeline import Pipeline
     from tests.support.serving import serve
 
-    os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("gradio"))
     name = os.environ.get("PALIGEMMA_TEST_MODEL", "demo")
     host = host_models(Settings(models=(name,), device="cpu"))
     host.start()

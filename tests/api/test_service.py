@@ -254,7 +254,8 @@ def test_told_to_stop_it_finishes_what_runs_refuses_the_rest_and_logs_no_words(p
     port, metrics = free_port(), free_port()
     arguments = ["--model", "demo", "--port", str(port), "--metrics", str(metrics), "--log-format", "json"]
     arguments += ["--trusted-proxy", "127.0.0.1", "--max-per-visitor", "1"]
-    environment = os.environ | {"GRADIO_TEMP_DIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    uploads = tmp_path / "uploads"
+    environment = os.environ | {"GRADIO_TEMP_DIR": str(uploads), "PYTHONUNBUFFERED": "1"}
     log = tmp_path / "log"
     with log.open("wb") as stream:
         process = subprocess.Popen(
@@ -263,6 +264,7 @@ def test_told_to_stop_it_finishes_what_runs_refuses_the_rest_and_logs_no_words(p
     try:
         _until(lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200, process)
         caller = Caller(f"http://127.0.0.1:{port}/", picture)
+        assert list(uploads.rglob(picture.name))
         secret = caller.begin("prompt", *prompt("answer en where is the quokka?"))
         assert caller.end("prompt", secret)[0] == "complete"
 
@@ -286,6 +288,7 @@ def test_told_to_stop_it_finishes_what_runs_refuses_the_rest_and_logs_no_words(p
         assert kind == "complete"
         assert answer[0]["text"]  # type: ignore[index]
         assert process.wait(60) == 0
+        assert not any(path.is_file() for path in uploads.rglob("*"))
     finally:
         process.kill()
         process.wait()

@@ -1,21 +1,36 @@
 import os
 import shutil
-from collections.abc import Iterator
+import time
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Error, Page, Request, expect, sync_playwright
 
 from tests.support.stand_ins import _fresh, pipeline, settings, url  # noqa: F401 (fixtures)
 
 PATIENCE = 60_000
 """Milliseconds until something that a test waits for counts as missing: machines that run tests may be busy."""
 
+TOLD_OF_A_FAILURE = 3000  # characters of the page's text
+
+VISITORS = pytest.StashKey[list["Visitor"]]()
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/browser" in item.path.as_posix():
             item.add_marker(pytest.mark.browser)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Says what stood on the pages of a test that failed: on a busy machine it may not fail a second time."""
+    report = yield
+    if report.when == "call" and report.failed:
+        for visitor in item.stash.get(VISITORS, []):
+            report.sections.append((f"page at {visitor.page.url}", visitor.told()))
+    return report
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +62,8 @@ class Visitor:
     Attributes:
         page: The open page.
         complaints: Uncaught errors of scripts.
+        noted: What the page asked of the app and what the browser wrote to its console, with the seconds since the
+            visit began.
     """
 
     def __init__(self, browser: Browser, address: str, **options: Any) -> None:
@@ -55,6 +72,20 @@ class Visitor:
         self.page.set_default_timeout(PATIENCE)
         self.complaints: list[str] = []
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.noted: list[str] = []
+        began = time.monotonic()
+
+        def note(what: str) -> None:
+            self.noted.append(f"{time.monotonic() - began:7.3f} {what}")
+
+        def of_the_queue(kind: str, request: Request) -> None:
+            if "/queue/" in request.url or kind == "failed":
+                note(f"{kind} {request.method} {request.url.partition('/gradio_api')[2] or request.url}")
+
+        self.page.on("request", lambda request: of_the_queue("asked", request))
+        self.page.on("requestfinished", lambda request: of_the_queue("answered", request))
+        self.page.on("requestfailed", lambda request: of_the_queue("failed", request))
+        self.page.on("console", lambda message: note(f"console: {message.text}"))
         self.page.goto(address)
         expect(self.page.locator("#run")).to_be_enabled()
 
@@ -71,11 +102,19 @@ class Visitor:
     def field(self, name: str) -> Any:
         return self.page.get_by_role("textbox", name=name)
 
+    def told(self) -> str:
+        """What was noted, and what stands on the page now."""
+        try:
+            text = self.page.locator("body").inner_text(timeout=5000)[:TOLD_OF_A_FAILURE]
+        except Error as error:
+            text = f"(not to be read: {error})"
+        return "\n".join([*self.noted, "---", text])
+
 
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Any]:
+def visit(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Any]:
     """Opens a page for a visitor; complaints of its scripts fail the test."""
-    visitors: list[Visitor] = []
+    visitors: list[Visitor] = request.node.stash.setdefault(VISITORS, [])
 
     def open_page(address: str, **options: Any) -> Visitor:
         visitors.append(Visitor(browser, address, **options))

@@ -38,6 +38,7 @@ def serve(pipeline: Any, host: Any, *, routes: Sequence[Route] = (), **settings:
         yield url
     finally:
         app.close(verbose=False)
+        app.server.thread.join()  # it deletes its uploads at its very end, and another app may have the same ones
 
 
 @dataclass
