@@ -114,6 +114,10 @@ class Runs:
         """Tells the run to stop, which its answers do at their next token; it then says so itself."""
         self._turns.stop(visitor.session_hash or "")
 
+    def going(self, visitor: gr.Request) -> bool:
+        """Whether a run of this visitor has begun and not ended."""
+        return self._turns.taken(visitor.session_hash or "")
+
     def check(self, asked: dict[str, Any]) -> None:
         """Refuses once what would be refused for every picture.
 

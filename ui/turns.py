@@ -37,10 +37,14 @@ class Turns:
                 if self._told.get(visitor) is told:
                     del self._told[visitor]
 
-    def stop(self, visitor: str) -> bool:
-        """Tells the visitor's answer to stop, and says whether there is one."""
+    def stop(self, visitor: str) -> None:
+        """Tells the visitor's answer to stop, if there is one."""
         with self._lock:
             told = self._told.get(visitor)
         if told is not None:
             told.set()
-        return told is not None
+
+    def taken(self, visitor: str) -> bool:
+        """Whether the visitor is being answered."""
+        with self._lock:
+            return visitor in self._told

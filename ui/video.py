@@ -153,7 +153,9 @@ class VideoTab:
 
         given = {"clip": clip, "frames": frames}
         self._runs.wire(self.respond, given=given, outputs=shown, tried=tried, fill=fill)
-        gr.on([clip.upload, clip.clear], self.inspect, clip, shown, **PRIVATE)
+        # In the browser, so that it cannot come after the first words of a run about the new clip.
+        stop = "(clip) => { document.getElementById('video-stop')?.click(); return [clip]; }"
+        gr.on([clip.upload, clip.clear], self.inspect, clip, shown, js=stop, **PRIVATE)
         return [asked.model]
 
     def _build_results(self) -> Shown:
@@ -194,7 +196,8 @@ class VideoTab:
     def inspect(self, visitor: gr.Request, clip: str | None) -> Update:
         """Shows a clip that was just added, or says at once why it cannot be used."""
         shown, words = self._shown, self._runs.words(visitor)
-        self._runs.stop(visitor)
+        if self._runs.going(visitor):
+            return gr.skip()
         if clip is None:
             return shown.waiting() | {shown.player: markup.empty(words("video.empty"))}
         try:

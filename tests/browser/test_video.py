@@ -9,7 +9,7 @@ from typing import Any
 import av
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from inference.errors import Busy
 from tests.conftest import Served
@@ -144,6 +144,41 @@ def test_stop_ends_the_run(visit: Any, url: str, pipeline: StandInPipeline, clip
     expect(page.locator(ROWS).last).to_contain_text("Not answered.")
     expect(page.locator("#video-run")).to_be_enabled()
     assert pipeline.cancelled.wait(10)
+
+
+def test_a_run_that_begins_before_the_clip_was_looked_at_goes_on(
+    visit: Any, url: str, pipeline: StandInPipeline, clip: Path
+) -> None:
+    pipeline.held = True
+    page = open_tab(visit(url))
+    slow: list[Route] = []
+    page.route("**/run/predict*", lambda route: slow.append(route))
+    add(page, clip)
+    page.locator("#video-run").click()
+    expect(page.locator(ROWS)).to_have_count(4)
+    assert slow
+    with page.expect_response("**/run/predict*"):
+        for route in slow:
+            route.continue_()
+    page.unroute("**/run/predict*")
+    pipeline.go.set()
+    expect(page.locator("#video-status")).to_contain_text("4 of 4 answered")
+    expect(page.locator("#video-downloads")).to_be_visible()
+
+
+def test_another_clip_ends_the_run(visit: Any, url: str, pipeline: StandInPipeline, clip: Path, tmp_path: Path) -> None:
+    pipeline.held = True
+    page = open_tab(visit(url))
+    add(page, clip)
+    page.locator("#video-run").click()
+    expect(page.locator(ROWS)).to_have_count(4)
+    page.locator("#video-clip").get_by_role("button", name="Clear").click()
+    expect(page.locator("#video-notes")).to_contain_text("You stopped this.")
+    assert pipeline.cancelled.wait(10)
+    pipeline.held = False
+    add(page, make_clip(tmp_path / "other.mp4"))
+    page.locator("#video-run").click()
+    expect(page.locator("#video-status")).to_contain_text("4 of 4 answered")
 
 
 def too_long(folder: Path) -> Path:
