@@ -231,8 +231,8 @@ class VideoTab:
             yield shown.listing(rows, words) | {shown.player: markup.player(told.path, words=words)}
             jobs = frame_jobs(opened, told.count, partial(inputs.request_about, **asked), request_id=request_id)
             for outcome in runs.answer(visitor, jobs):
-                if outcome is None:
-                    yield runs.buttons.update(busy=True)  # once more, for a slow browser that lost it
+                if outcome is None:  # once more, for a browser that is slow, or was still told about the clip
+                    yield shown.listing(rows, words) | runs.buttons.update(busy=True)
                     continue
                 row = rows[outcome.number]
                 rows[outcome.number], _ = runs.row(row, outcome, words, request_id=f"{request_id}-{outcome.number + 1}")

@@ -161,6 +161,7 @@ def test_a_run_that_begins_before_the_clip_was_looked_at_goes_on(
         for route in slow:
             route.continue_()
     page.unroute("**/run/predict*")
+    expect(page.locator(ROWS)).to_have_count(4)
     pipeline.go.set()
     expect(page.locator("#video-status")).to_contain_text("4 of 4 answered")
     expect(page.locator("#video-downloads")).to_be_visible()
