@@ -16,6 +16,7 @@ from transformers.utils import logging as transformers_logging
 from inference import logs
 from inference.errors import UserError
 from inference.hosting import ModelHost, host_models
+from inference.machine import return_freed_memory
 from inference.metrics import Metrics
 from inference.pipeline import Pipeline
 from inference.settings import Settings, parse_settings
@@ -86,13 +87,14 @@ def run(settings: Settings) -> int:
 
 
 def set_up_process(settings: Settings) -> None:
-    """What the process needs before anything else: its log, and what the server reads from the environment."""
+    """What the process needs before anything else: its log, its memory, and what the server reads from the environment."""
     logging.basicConfig(level=logging.INFO, handlers=[logs.handler(settings.log_format)], force=True)
     logging.captureWarnings(True)
     transformers_logging.disable_default_handler()  # which writes lines of its own form
     transformers_logging.enable_propagation()
     for name in ("httpx", "httpx2"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they log every request, addresses and all
+    return_freed_memory()
     # The server believes a header that names the visitor from these addresses; by itself, from this machine's.
     os.environ["FORWARDED_ALLOW_IPS"] = ",".join(settings.trusted_proxy)
     # Gradio sums up its last 10,000 events after each event, for a page that is not served.

@@ -1,6 +1,9 @@
-"""How many cores a process may use, with the files of control groups as a container has them."""
+"""How many cores a process may use, with the files of control groups as a container has them, and its memory."""
 
 import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,3 +48,23 @@ def test_threads_are_no_more_than_the_quota(tmp_path: Path, files: dict[str, str
 
 def test_without_control_groups_all_cores_are_there(tmp_path: Path) -> None:
     assert available_cores(proc=tmp_path / "none", cgroups=tmp_path) == ALL
+
+
+PICTURES = """
+import psutil
+from inference.machine import return_freed_memory
+return_freed_memory()
+before = psutil.Process().memory_info().rss
+held = []
+for _ in range(20):
+    pictures = [bytearray(12_000_000) for _ in range(4)]
+    held.append([bytearray(1000) for _ in range(100)])  # what stays lies between what goes
+    del pictures
+print((psutil.Process().memory_info().rss - before) // 1_000_000)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries are left as they are")
+def test_the_memory_of_large_pictures_is_given_back() -> None:
+    megabytes = subprocess.run([sys.executable, "-c", PICTURES], capture_output=True, text=True, check=True).stdout
+    assert int(megabytes) < 12
