@@ -87,7 +87,7 @@ def run(settings: Settings) -> int:
 
 
 def set_up_process(settings: Settings) -> None:
-    """What the process needs before anything else: its log, its memory, and what the server reads from the environment."""
+    """What the process needs before all else: its log, its memory, and what the server reads from the environment."""
     logging.basicConfig(level=logging.INFO, handlers=[logs.handler(settings.log_format)], force=True)
     logging.captureWarnings(True)
     transformers_logging.disable_default_handler()  # which writes lines of its own form

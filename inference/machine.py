@@ -32,8 +32,8 @@ def multiplies_bfloat16() -> bool:
 def return_freed_memory() -> None:
     """Makes the C library give large blocks back to the system when they are freed.
 
-    By itself glibc keeps blocks of up to 32 MB once it has seen such, in up to 8 pools for each core: where many threads
-    open pictures, the memory of a process grows for hours although nothing holds it. Other libraries are left alone.
+    By itself glibc keeps blocks of up to 32 MB once it has seen such, in up to 8 pools for each core: where many
+    threads open pictures, a process takes more and more memory that nothing holds. Other libraries are left alone.
     """
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)
