@@ -44,8 +44,10 @@ def main() -> int:
         return 2
     cases = [(prompt, picture(seed)) for seed, prompt in enumerate(PROMPTS[: options.prompts])]
 
-    # No end of sequence, so that random weights are compared over all of the tokens.
-    greedy = GenerationConfig(max_new_tokens=options.tokens, do_sample=False, eos_token_id=None, pad_token_id=0)
+    # An end of sequence that no token is, so that random weights are compared over all of the tokens; for None the
+    # model's own would be taken.
+    never = loaded.model.config.text_config.vocab_size
+    greedy = GenerationConfig(max_new_tokens=options.tokens, do_sample=False, eos_token_id=never, pad_token_id=0)
 
     expected = []
     for prompt, image in cases:
