@@ -194,7 +194,7 @@ class VideoTab:
         made.success(None, inputs=parcel, js=SAVE, **PRIVATE)
 
     def inspect(self, visitor: gr.Request, clip: str | None) -> Update:
-        """Shows a clip that was just added, or says at once why it cannot be used."""
+        """Shows a clip that was just added, or why it cannot be used; but not over a run, which shows its own clip."""
         shown, words = self._shown, self._runs.words(visitor)
         if self._runs.going(visitor):
             return gr.skip()
