@@ -26,7 +26,7 @@ from training import model as small
 from training.examples import STEP, Examples, Mix, Row
 from training.grammar import WORDS
 from training.lexicon import COLOURS, KINDS
-from training.mixed import Lanes, Mixed
+from training.mixed import Lanes, Mixed, working_dtype
 from training.optimiser import Optimiser, Rates
 from training.pool import Pool
 from training.pretrain import pixels_to_patches
@@ -84,10 +84,16 @@ class Vocabulary(nn.Module):
 
     @torch.no_grad()
     def take(self, table: torch.Tensor, inventory: Inventory) -> None:
-        """Takes a published table apart again; places are fitted by least squares."""
+        """Takes a published table apart again.
+
+        Places are fitted by least squares, damped and in float64: waves that are nearly alike would else be given huge
+        weights against each other, and in float32 not even those that fit.
+        """
         self.words.copy_(table[: inventory.first_location])
-        places = table[inventory.first_location : inventory.first_code]
-        fitted = torch.linalg.lstsq(torch.cat([self.features, self.is_told], dim=1), places).solution
+        places = table[inventory.first_location : inventory.first_code].double()
+        waves = torch.cat([self.features, self.is_told], dim=1).double()
+        damping = 1e-3 * torch.eye(waves.shape[1], dtype=waves.dtype)
+        fitted = torch.linalg.solve(waves.T @ waves + damping, waves.T @ places)
         self.places.copy_(fitted[:-1])
         self.told.copy_(fitted[-1:])
         self.codes.copy_(table[inventory.first_code : inventory.image])
@@ -183,6 +189,7 @@ def step_loss(
     bucket: Bucket,
     inventory: Inventory,
     *,
+    alike: torch.Tensor,
     width: float,
 ) -> tuple[torch.Tensor, Report]:
     """The weighted loss of one bucket (a sum) and its report.
@@ -193,6 +200,7 @@ def step_loss(
         table: (vocabulary, WIDTH) embeddings.
         bucket: The rows.
         inventory: The tokens.
+        alike: (codes, codes), what part of the target of each mask code goes to each, see `mask_codec.alike`.
         width: Bins that a loc target is spread over.
     """
     words = functional.embedding(bucket.ids, table) * small.WIDTH**0.5
@@ -203,10 +211,13 @@ def step_loss(
     log = functional.log_softmax(torch.tanh((picked @ table.T).float() / cap) * cap, dim=-1)
     is_place = bucket.places >= 0
     first, last = inventory.first_location, inventory.first_code
-    plain = functional.nll_loss(log[~is_place], bucket.wanted[~is_place], reduction="none")
     is_code = (bucket.wanted >= last) & (bucket.wanted < inventory.image)
-    weight = torch.where(is_code, bucket.weight * 0.5, bucket.weight)
-    loss = (plain * weight[~is_place]).sum()
+    is_word, weight = ~is_place & ~is_code, bucket.weight
+    plain = functional.nll_loss(log[is_word], bucket.wanted[is_word], reduction="none")
+    loss = (plain * weight[is_word]).sum()
+    if is_code.any():
+        wanted = alike[bucket.wanted[is_code] - last]
+        loss = loss - ((wanted * log[is_code][:, last : inventory.image]).sum(-1) * weight[is_code]).sum()
     place_px = 0.0
     if is_place.any():
         places = log[is_place][:, first:last]
@@ -222,8 +233,8 @@ def step_loss(
         places=int(is_place.sum()),
         codes_right=int(right[is_code].sum()),
         codes=int(is_code.sum()),
-        words_right=int(right[~is_code & ~is_place].sum()),
-        words=int((~is_code & ~is_place).sum()),
+        words_right=int(right[is_word].sum()),
+        words=int(is_word.sum()),
     )
     return loss, report
 
@@ -249,7 +260,7 @@ def most_things(share: float) -> int:
 
 def mix(share: float) -> Mix:
     """What is asked of a picture at this point of the run: finding first, then more of everything."""
-    return Mix(detect=2, segment=1, text=3) if share < 0.25 else Mix(detect=1, segment=1, text=4)
+    return Mix(detect=2, segment=1, text=3) if share < 0.25 else Mix(detect=1, segment=2, text=4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,6 +339,7 @@ def train(
     examples: Examples,
     *,
     heads: dense.Heads | None,
+    alike: torch.Tensor,
     path: Path,
     steps: int | None,
     minutes: float | None,
@@ -350,6 +362,7 @@ def train(
         examples: What it learns from.
         heads: The first stage's heads: the tower goes on learning its dense labels beside the prompts. None leaves
             it to the prompts alone.
+        alike: How mask codes share their targets, (codes, codes).
         path: The save that an interrupted run goes on from.
         steps: How many steps in all, or None.
         minutes: How many minutes in all, or None.
@@ -402,7 +415,9 @@ def train(
     clock = Clock(steps=steps, minutes=minutes, done_steps=done_steps, done_seconds=done_seconds)
     model.to(device)
     vocabulary.to(device)
-    mixed, side_by_side = Mixed(model, copies=lanes), Lanes(lanes)
+    dtype = working_dtype(device)
+    mixed, side_by_side = Mixed(model, dtype, copies=lanes), Lanes(lanes)
+    alike = alike.to(device)
     labelling = None if heads is None else Mixed(heads.to(device), torch.float32, copies=lanes)
     features = vocabulary.features
 
@@ -440,7 +455,7 @@ def train(
         shares = _shares(batch, side_by_side.count)
         split = [[_moved(part, device) for part in buckets(share.rows, inventory)] for share in shares]
         scale = 1 / float(sum(part.weight.sum() for parts in split for part in parts))
-        tables = [whole.detach().bfloat16().requires_grad_() for _ in shares]
+        tables = [whole.detach().to(dtype, copy=True).requires_grad_() for _ in shares]
 
         lane_steps = [
             _LaneStep(
@@ -449,6 +464,7 @@ def train(
                 parts=split[lane],
                 table=tables[lane],
                 inventory=inventory,
+                alike=alike,
                 width=width,
                 scale=scale,
                 device=device,
@@ -528,6 +544,7 @@ class _LaneStep:
     parts: list[Bucket]
     table: torch.Tensor
     inventory: Inventory
+    alike: torch.Tensor
     width: float
     scale: float
     device: str
@@ -536,11 +553,13 @@ class _LaneStep:
 
     def run(self) -> list[Report]:
         """Forward and backward; the tower's backward pass comes last and once, whatever the number of buckets."""
-        seen = small.see(self.model, pixels_to_patches(self.pixels.to(self.device), torch.bfloat16))
+        seen = small.see(self.model, pixels_to_patches(self.pixels.to(self.device), self.table.dtype))
         tokens = seen.detach().requires_grad_()
         reports = []
         for part in self.parts:
-            loss, report = step_loss(self.model, tokens, self.table, part, self.inventory, width=self.width)
+            loss, report = step_loss(
+                self.model, tokens, self.table, part, self.inventory, alike=self.alike, width=self.width
+            )
             (loss * self.scale).backward()
             reports.append(report)
         if self.dense is not None:

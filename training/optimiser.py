@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from training.mixed import working_dtype
+
 
 @dataclass(frozen=True, slots=True)
 class Rates:
@@ -105,11 +107,11 @@ def _orthogonal(batch: torch.Tensor) -> torch.Tensor:
     """Brings the singular values of each wide matrix of a batch (n, rows, columns) near one.
 
     Five rounds of an odd quintic polynomial whose coefficients rise steeply at zero; it settles between 0.7 and 1.2,
-    which is near enough for a step's direction. bfloat16 is enough for the same reason.
+    which is near enough for a step's direction. bfloat16, where that is fast, is enough for the same reason.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
     x = batch / (batch.flatten(1).norm(dim=1)[:, None, None] * 1.01 + 1e-7)
-    x = x.bfloat16()
+    x = x.to(working_dtype(x.device.type))
     for _ in range(5):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)

@@ -17,7 +17,7 @@ from transformers import PaliGemmaForConditionalGeneration
 
 from training import dense
 from training import model as small
-from training.mixed import Lanes, Mixed
+from training.mixed import Lanes, Mixed, working_dtype
 from training.optimiser import Optimiser, Rates
 from training.pool import Pool
 from training.saving import Clock, TrainingError, every, load, save, schedule
@@ -111,7 +111,7 @@ def train(
             ) from error
         done_steps, done_seconds = state["steps"], state["seconds"]
     clock = Clock(steps=steps, minutes=minutes, done_steps=done_steps, done_seconds=done_seconds)
-    mixed, reading = Mixed(model, copies=lanes), Mixed(heads, torch.float32, copies=lanes)
+    mixed, reading = Mixed(model, working_dtype(), copies=lanes), Mixed(heads, torch.float32, copies=lanes)
     side_by_side = Lanes(lanes)
 
     def keep() -> None:
@@ -178,7 +178,7 @@ class _LaneStep:
 
     def run(self) -> tuple[float, dict[str, float]]:
         """Forward and backward; returns its share of the loss and the report."""
-        tokens = small.see(self.model, pixels_to_patches(self.batch.pixels, torch.bfloat16))
+        tokens = small.see(self.model, pixels_to_patches(self.batch.pixels, working_dtype()))
         parts, report = dense.losses(self.heads, tokens, self.batch.truth, self.features, width=self.width)
         loss = torch.stack(list(parts.values())).sum() * self.scale
         loss.backward()
@@ -192,5 +192,5 @@ def evaluate(
     """The report of the losses on the first held-out scenes."""
     item = make_batch(pool, np.arange(size), np.zeros(size, bool), codes)
     features = small.place_features(dense.BINS, dense.WAVES)
-    tokens = small.see(model, pixels_to_patches(item.pixels, torch.bfloat16))
+    tokens = small.see(model, pixels_to_patches(item.pixels, working_dtype()))
     return dense.losses(heads, tokens, item.truth, features, width=4)[1]

@@ -146,6 +146,7 @@ def train_model(options: Options) -> None:
         found,
         examples,
         heads=heads,
+        alike=mask_codec.alike(mask_codec.read(_codec_file(options))),
         path=save,
         judge=judge,
         publish=publish,
