@@ -7,6 +7,7 @@ import torch
 from training import mask_codec, pool, scenes
 from training.saving import TrainingError
 
+PUBLISHED = Path(__file__).parents[2] / "assets" / "paligemma2-demo" / "vae-oid.npz"
 DECODER = {
     "_vq_vae._embedding": (128, 512),
     "decoder.0.weight": (128, 512, 1, 1),
@@ -82,11 +83,24 @@ def test_a_silhouette_is_stretched_from_its_box_to_the_whole_square() -> None:
 
 
 def test_the_published_codec_keeps_silhouettes() -> None:
-    path = Path(__file__).parents[2] / "assets" / "paligemma2-demo" / "vae-oid.npz"
-    if not path.exists():
-        pytest.skip("no checkpoint has been published yet")
-    codec = mask_codec.read(path)
+    codec = mask_codec.read(PUBLISHED)
     things = [thing for index in range(20) for thing in scenes.draw(scenes.held_out_seed(5, index)).things]
     masks = np.stack([pool.cut_to_box(thing.mask, thing.box) for thing in things])
     decoded = codec.decode(codec.encode(mask_codec.from_bool(masks)))
     assert mask_codec.overlap(decoded, masks).mean() > 0.9
+
+
+def test_what_codes_share_of_each_others_targets_leaves_the_mask_nearly_as_it_is() -> None:
+    codec = mask_codec.read(PUBLISHED)
+    shares = mask_codec.alike(codec)
+    assert torch.allclose(shares.sum(dim=1), torch.ones(128), atol=1e-5)
+    assert torch.equal(shares.argmax(dim=1), torch.arange(128))
+
+    scene = scenes.draw(scenes.held_out_seed(1, 0))
+    masks = np.stack([pool.cut_to_box(thing.mask, thing.box) for thing in scene.things])
+    codes = codec.encode(mask_codec.from_bool(masks))
+    generator = torch.Generator().manual_seed(0)
+    drawn = torch.multinomial(shares[codes.flatten()], 1, generator=generator).view_as(codes)
+    others = torch.randint(128, codes.shape, generator=generator)
+    kept, by_chance = (mask_codec.overlap(codec.decode(changed), masks).mean() for changed in (drawn, others))
+    assert kept > 0.9 > by_chance

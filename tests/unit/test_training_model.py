@@ -1,4 +1,5 @@
 import random
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from training import model as small
 from training.examples import Found, Row, ask_for, matching
 from training.optimiser import Optimiser, Rates
 from training.tokenizer import Inventory
+
+PUBLISHED = Path(__file__).parents[2] / "assets" / "paligemma2-demo"
 
 
 @pytest.fixture(scope="module")
@@ -155,3 +158,15 @@ def test_an_optimiser_of_another_shape_is_refused() -> None:
     large_one = Optimiser(matrices=[torch.nn.Parameter(torch.zeros(3, 2))], others=[], rates=rates)
     with pytest.raises(ValueError, match="another shape"):
         large_one.restore(small_one.state())
+
+
+def test_going_on_from_the_published_checkpoint_starts_with_its_own_table(inventory: Inventory) -> None:
+    model, _ = checkpoint.fresh(0)
+    table = checkpoint.adopt(PUBLISHED, model, inventory)
+    vocabulary = finetune.Vocabulary(inventory)
+    vocabulary.take(table, inventory)
+    off = vocabulary.table().detach() - table
+    places = slice(inventory.first_location, inventory.first_code)
+    assert off.norm() < 0.01 * table.norm()
+    assert off[places].norm() < 0.01 * table[places].norm()
+    assert vocabulary.places.norm() < 0.5 * table[places].norm()
