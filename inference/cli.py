@@ -490,7 +490,7 @@ class _Answerer:
 
         image = open_picture(source.path, Limits(max_megabytes=_MAX_MEGABYTES))
         request = replace(self._request, image=image, id=source.name)
-        result = many.answer(self._pipeline, request, stopped=self._stopped)
+        result = many.answer(self._pipeline, request, stopped=self._stopped.is_set)
         if self._store is not None:
             self._store.keep(source, image, result)
         return result.to_json()

@@ -42,21 +42,21 @@ class Outcome:
     error: Exception | None = None
 
 
-def answer(pipeline: "Pipeline", request: Request, *, stopped: threading.Event) -> Result:
+def answer(pipeline: "Pipeline", request: Request, *, stopped: Callable[[], bool]) -> Result:
     """The answer to one request, unless it is stopped.
 
     Args:
         pipeline: Answers it.
         request: What is asked.
-        stopped: Ends it before its next token.
+        stopped: Says whether to end it before its next token.
 
     Raises:
         Cancelled: It was stopped.
         UserError: See `Pipeline.stream`.
     """
-    with closing(pipeline.stream(request, left=stopped.is_set)) as stream:  # type: ignore[type-var]  # it is a generator
+    with closing(pipeline.stream(request, left=stopped)) as stream:  # type: ignore[type-var]  # it is a generator
         for item in stream:
-            if stopped.is_set():
+            if stopped():
                 break
             if isinstance(item, Result):
                 return item
@@ -64,7 +64,7 @@ def answer(pipeline: "Pipeline", request: Request, *, stopped: threading.Event) 
 
 
 def answer_all(
-    pipeline: "Pipeline", jobs: Iterable[Job], *, at_once: int, stopped: threading.Event
+    pipeline: "Pipeline", jobs: Iterable[Job], *, at_once: int, stopped: Callable[[], bool]
 ) -> Generator[Outcome | None, None, None]:
     """Asks several things at a time, and says what came of each as it is known.
 
@@ -74,20 +74,19 @@ def answer_all(
         pipeline: Answers one.
         jobs: Make the requests; taken one by one, each when there is room for it.
         at_once: How many are asked at a time.
-        stopped: Set by whoever wants an end.
+        stopped: Says whether to end; asked in several threads.
 
     Yields:
         What came of a request, in the order in which they are answered; None now and then while nothing is new.
     """
     over = threading.Event()
-    told = _Either(stopped, over)
     pool = ThreadPoolExecutor(at_once, thread_name_prefix="request")
     waiting: set[Future[Outcome]] = set()
     numbered = enumerate(jobs)
     try:
-        while not stopped.is_set():
+        while not stopped():
             while len(waiting) < at_once and (entry := next(numbered, None)) is not None:
-                waiting.add(pool.submit(_outcome, pipeline, *entry, told))
+                waiting.add(pool.submit(_outcome, pipeline, *entry, lambda: over.is_set() or stopped()))
             if not waiting:
                 return
             done, waiting = wait(waiting, timeout=BEAT, return_when=FIRST_COMPLETED)
@@ -100,18 +99,7 @@ def answer_all(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-class _Either(threading.Event):
-    """Set when one of two events is."""
-
-    def __init__(self, one: threading.Event, other: threading.Event) -> None:
-        super().__init__()
-        self._events = one, other
-
-    def is_set(self) -> bool:
-        return any(event.is_set() for event in self._events)
-
-
-def _outcome(pipeline: "Pipeline", number: int, job: Job, stopped: threading.Event) -> Outcome:
+def _outcome(pipeline: "Pipeline", number: int, job: Job, stopped: Callable[[], bool]) -> Outcome:
     request = None
     try:
         request = job()

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import gradio as gr
 
 from inference.errors import InvalidInput
 from inference.images import open_picture
-from inference.many import Outcome, answer_all
+from inference.many import Job, Outcome
 from inference.tasks import TASKS
 from ui import components, examples, inputs, markup
 from ui.comparison import WAYS, Comparison
@@ -196,15 +195,13 @@ class CompareTab:
             comparison = Comparison(chosen.name, both, image=opened, words=words, context=context)
             with self._turns.take(visitor.session_hash or "") as told_to_stop, context.visitors.admit(visitor) as visit:
                 yield self._shown(comparison, None, None)
-                jobs = [partial(visit.asking, request) for request in both]
+                jobs: list[Job] = [lambda side=side: side for side in both]  # type: ignore[misc]
                 outcomes: list[Outcome | None] = [None, None]
-                with closing(answer_all(context.pipeline, jobs, at_once=2, stopped=told_to_stop)) as answers:
+                with closing(context.answers(visit, jobs, stopped=told_to_stop.is_set)) as answers:
                     for outcome in answers:
                         if outcome is not None:
                             outcomes[outcome.number] = outcome
                             yield self._shown(comparison, *outcomes)
-                        elif visit.left():
-                            return
                 yield self._shown(comparison, *outcomes, over=True) | self._buttons.update(busy=False)
         except Exception as error:
             message = sentence(error, request_id=request_id, texts=context.texts, language=words.language)

@@ -1,14 +1,19 @@
 """What every part of the page is given when it is built."""
 
+from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from inference.hosting import ModelHost
 from inference.images import Limits
+from inference.many import Job, Outcome, answer_all
 from inference.pipeline import Pipeline
 from inference.settings import Settings
 from ui.texts import Texts
-from ui.visitors import Visitors
+from ui.visitors import Visit, Visitors
+
+AT_ONCE = 4
+"""How many pictures of a visitor are open and asked about at a time; a large one takes a hundred megabytes."""
 
 # Everything goes through to the engine's own queue, which knows each one's true place, shares fairly and has a limit.
 QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": None}
@@ -36,3 +41,23 @@ class Context:
     limits: Limits
     texts: Texts
     visitors: Visitors = field(default_factory=Visitors)
+
+    def answers(
+        self, visit: Visit, jobs: Iterable[Job], *, stopped: Callable[[], bool] = lambda: False
+    ) -> Generator[Outcome | None, None, None]:
+        """What comes of each request of a visitor, as it is known, and None now and then.
+
+        Ends early when the visitor has gone.
+
+        Args:
+            visit: Who asks.
+            jobs: Make the requests.
+            stopped: Says whether to end early besides.
+        """
+        named = (_asked_by(visit, job) for job in jobs)
+        at_once = min(AT_ONCE, self.settings.max_per_visitor)
+        yield from answer_all(self.pipeline, named, at_once=at_once, stopped=lambda: visit.left() or stopped())
+
+
+def _asked_by(visit: Visit, job: Job) -> Job:
+    return lambda: visit.asking(job())

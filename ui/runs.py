@@ -16,10 +16,9 @@ from PIL import Image
 
 from inference import overlay, tasks
 from inference.errors import Cancelled
-from inference.many import Job, Outcome, answer_all
+from inference.many import Job, Outcome
 from inference.sentences import Sentence
 from inference.tasks import TASKS
-from inference.types import Request
 from ui import inputs, markup
 from ui.context import PRIVATE, QUEUE, Context
 from ui.faults import new_request_id, sentence, toast
@@ -28,9 +27,6 @@ from ui.markup import Row, Words
 from ui.turns import Turns
 
 Update = dict[Any, Any]
-
-AT_ONCE = 4
-"""How many pictures of a run are open and asked about at a time; a large one takes a hundred megabytes."""
 
 _BEAT = 1.0  # seconds
 
@@ -137,23 +133,13 @@ class Runs:
             Busy: The visitor asks for too much at once.
             Cancelled: The visitor pressed Stop.
         """
-        context = self._context
         with (
-            context.visitors.admit(visitor) as visit,
+            self._context.visitors.admit(visitor) as visit,
             self._turns.take(visitor.session_hash or "") as told_to_stop,
-            closing(
-                answer_all(
-                    context.pipeline,
-                    (_asked_by(visit.client, job) for job in jobs),
-                    at_once=min(AT_ONCE, context.settings.max_per_visitor),
-                    stopped=told_to_stop,
-                )
-            ) as outcomes,
+            closing(self._context.answers(visit, jobs, stopped=told_to_stop.is_set)) as outcomes,
         ):
             told = time.monotonic()
             for outcome in outcomes:
-                if visit.left():
-                    return
                 # Each beat is a message to the browser, which closes the run of one that has gone.
                 if outcome is not None or time.monotonic() - told > _BEAT:
                     told = time.monotonic()
@@ -223,10 +209,3 @@ def _thumbnail(image: Image.Image) -> str:
     packed = io.BytesIO()
     small.save(packed, "JPEG", quality=80)
     return "data:image/jpeg;base64," + base64.b64encode(packed.getvalue()).decode("ascii")
-
-
-def _asked_by(client: str, job: Job) -> Job:
-    def ask() -> Request:
-        return replace(job(), client=client)
-
-    return ask

@@ -3,7 +3,6 @@
 Knows requests, visitors and how errors are worded. Knows no page.
 """
 
-import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -15,13 +14,12 @@ from PIL import Image
 
 from inference import subtitles, tasks
 from inference.errors import Cancelled, InvalidInput
-from inference.many import Outcome, answer_all
+from inference.many import Outcome
 from inference.sentences import Sentence
 from inference.types import Request, Result
 from inference.video import Clip, open_clip
 from ui.context import Context
 from ui.faults import sentence
-from ui.runs import AT_ONCE
 from ui.video import SUBTITLES, clip_limits, frame_jobs
 from ui.video import TASKS as CLIP_TASKS
 
@@ -67,22 +65,16 @@ def _outcomes(
 ) -> dict[int, Outcome]:
     """What came of each frame, by its number; ends early when the one who asked has gone."""
     outcomes: dict[int, Outcome] = {}
-    stopped = threading.Event()
-    with context.visitors.admit(None) as visit:
-        about = partial(_request, asked, visit.client)
-        jobs = frame_jobs(clip, count, about, request_id=request_id)
-        at_once = min(AT_ONCE, context.settings.max_per_visitor)
-        with closing(answer_all(context.pipeline, jobs, at_once=at_once, stopped=stopped)) as answers:
-            for outcome in answers:
-                if visit.left():
-                    raise Cancelled(Sentence("The request was stopped."))
-                if outcome is not None:
-                    outcomes[outcome.number] = replace(outcome, request=None)  # which holds a whole picture
+    jobs = frame_jobs(clip, count, partial(_request, asked), request_id=request_id)
+    with context.visitors.admit(None) as visit, closing(context.answers(visit, jobs)) as answers:
+        for outcome in answers:
+            if outcome is not None:
+                outcomes[outcome.number] = replace(outcome, request=None)  # which holds a whole picture
     return outcomes
 
 
-def _request(asked: Mapping[str, Any], client: str, image: Image.Image, *, request_id: str) -> Request:
-    return Request(image, **asked, client=client, id=request_id)
+def _request(asked: Mapping[str, Any], image: Image.Image, *, request_id: str) -> Request:
+    return Request(image, **asked, id=request_id)
 
 
 def _told(context: Context, time: float, outcome: Outcome | None, request_id: str) -> dict[str, Any]:

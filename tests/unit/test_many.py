@@ -25,9 +25,7 @@ def broken() -> Request:
 @pytest.mark.parametrize("at_once", [1, 3, 20])
 def test_each_request_has_its_own_outcome(at_once: int) -> None:
     jobs: list[Job] = [about, broken, lambda: about("no such task"), about]
-    outcomes = [
-        each for each in answer_all(StandInPipeline(), jobs, at_once=at_once, stopped=threading.Event()) if each
-    ]
+    outcomes = [each for each in answer_all(StandInPipeline(), jobs, at_once=at_once, stopped=lambda: False) if each]
     told = {outcome.number: (outcome.result is not None, type(outcome.error).__name__) for outcome in outcomes}
     assert told == {
         0: (True, "NoneType"), 1: (False, "InvalidPicture"), 2: (False, "InvalidInput"), 3: (True, "NoneType"),
@@ -42,7 +40,7 @@ def test_no_more_are_made_than_are_asked_at_once() -> None:
         made.release()
         return about()
 
-    outcomes = answer_all(pipeline, [job] * 5, at_once=2, stopped=threading.Event())
+    outcomes = answer_all(pipeline, [job] * 5, at_once=2, stopped=lambda: False)
     assert next(outcomes) is None  # a beat: nothing is answered yet
     assert made.acquire(timeout=PATIENCE)
     assert made.acquire(timeout=PATIENCE)
@@ -65,7 +63,7 @@ def test_an_end_gives_up_what_is_in_flight_and_begins_no_more(
     end: Callable[[object, threading.Event], None],
 ) -> None:
     pipeline, stopped = StandInPipeline(held=True), threading.Event()
-    outcomes = answer_all(pipeline, [about] * 5, at_once=1, stopped=stopped)
+    outcomes = answer_all(pipeline, [about] * 5, at_once=1, stopped=stopped.is_set)
     assert next(outcomes) is None
     end(outcomes, stopped)
     assert pipeline.cancelled.wait(PATIENCE)
