@@ -170,7 +170,7 @@ class _Norm(nn.Module):
         super().__init__()
         weight = norm.weight.data.float()
         self.register_buffer("weight", (1.0 + weight) * math.sqrt(len(weight)), persistent=False)
-        self.register_buffer("least", weight.new_tensor(math.sqrt(len(weight) * norm.eps)), persistent=False)
+        self.register_buffer("least", weight.new_full((), math.sqrt(len(weight) * norm.eps)), persistent=False)
 
     def forward(self, x: torch.Tensor, residual: torch.Tensor | None = None) -> torch.Tensor:
         """The norm of x (rows, width), added to a residual if there is one."""

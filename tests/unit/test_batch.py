@@ -158,3 +158,18 @@ def test_steps_keep_to_few_shapes(rows: int, span: int, expected: tuple[int, int
 
     assert shapes == StepShapes((1, 2, 4, 6), (1280, 1536, 1794))
     assert shapes.fit(rows, span) == expected
+
+
+@pytest.mark.parametrize("rows", [1, 2, 4])
+def test_a_step_that_a_gpu_records_looks_at_no_value(model, processor, rows: int):
+    shapeless = copy.deepcopy(model)
+    scale = shapeless.model.language_model.embed_tokens.embed_scale.clone()
+    shapeless.to("meta")  # tensors that have a shape and no values: looking at one raises, as mixing devices does
+    shapeless.model.language_model.embed_tokens.embed_scale = scale  # looked at once, when the decoder is made
+    batch: Batch[Sequence] = Batch(shapeless, processor, slots=4, padded=True)
+
+    with torch.inference_mode():
+        chosen = batch._next(torch.zeros((2, rows), dtype=torch.long, device="meta"), 256)
+
+    assert chosen.shape == (3, rows)
+    assert chosen.device.type == "meta"
