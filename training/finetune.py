@@ -324,14 +324,6 @@ def batches(examples: Examples, pictures: int, seed: int, share: Callable[[], fl
         stop.set()
 
 
-@dataclass(frozen=True, slots=True)
-class Score:
-    """What free decoding reached on held-out scenes, and one number to compare checkpoints by."""
-
-    total: float
-    parts: dict[str, float]
-
-
 def train(
     model: PaliGemmaForConditionalGeneration,
     vocabulary: Vocabulary,
@@ -343,8 +335,7 @@ def train(
     path: Path,
     steps: int | None,
     minutes: float | None,
-    judge: Callable[[PaliGemmaForConditionalGeneration, torch.Tensor], Score],
-    publish: Callable[[PaliGemmaForConditionalGeneration, torch.Tensor, Score], None],
+    judge: Callable[[PaliGemmaForConditionalGeneration, torch.Tensor], None],
     judge_minutes: float = 8.0,
     pictures: int = 32,
     seed: int = 0,
@@ -366,8 +357,7 @@ def train(
         path: The save that an interrupted run goes on from.
         steps: How many steps in all, or None.
         minutes: How many minutes in all, or None.
-        judge: Scores a model and its embedding table by free decoding on held-out scenes.
-        publish: Called after every judgement with the model, the table and the score.
+        judge: Is given the model and its embedding table now and then, and at the end.
         judge_minutes: Minutes between two judgements.
         pictures: Pictures in a step.
         seed: The same seed gives the same rows.
@@ -432,13 +422,6 @@ def train(
             "optimisers": {name: optimiser.state() for name, optimiser in optimisers.items()},
         }
         save(path, state)
-
-    def judged() -> None:
-        table = vocabulary.table().detach()
-        score = judge(model, table)
-        told = " ".join(f"{name} {value:.3f}" for name, value in score.parts.items())
-        LOG.info("step %d minute %.1f judged %.4f | %s", clock.steps, clock.seconds / 60, score.total, told)
-        publish(model, table, score)
 
     look, keep_now, judge_now = every(60), every(90), every(judge_minutes * 60)
     recent: list[Report] = []
@@ -507,10 +490,10 @@ def train(
         if keep_now():
             keep()
         if judge_now():
-            judged()
+            judge(model, vocabulary.table().detach())
     bar.close()
     keep()
-    judged()
+    judge(model, vocabulary.table().detach())
 
 
 @dataclass(frozen=True, slots=True)

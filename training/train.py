@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -22,9 +22,9 @@ from transformers.utils import logging as transformers_logging
 
 from training import checkpoint, finetune, mask_codec, pool, pretrain, scenes, translators
 from training.dense import Heads
+from training.evaluate import score
 from training.examples import Examples
-from training.finetune import Score, Vocabulary
-from training.quick import Judge
+from training.finetune import Vocabulary
 from training.saving import TrainingError, load
 from training.tokenizer import Inventory
 
@@ -123,22 +123,22 @@ def train_model(options: Options) -> None:
             )
     if not _codec_file(options).exists():
         raise TrainingError("There is no mask codec yet: run `python -m training.train codec` first.")
-    drawn, held_out = _pools(options)
+    drawn, _ = _pools(options)
     examples = Examples(drawn, found, _codes(options, drawn, "pool"))
-    judged = Examples(held_out, found, _codes(options, held_out, "pool-held-out"))
-    judge = Judge(judged, _codec_file(options), device=options.device)
-    out = options.out / CHECKPOINT
-    best = _score_of(out, judge, options)
+    out, candidate = options.out / CHECKPOINT, save.with_name("candidate")
+    best = _score_of(out, options)
 
-    def publish(trained: PaliGemmaForConditionalGeneration, table: torch.Tensor, score: Score) -> None:
+    def judge(trained: PaliGemmaForConditionalGeneration, table: torch.Tensor) -> None:
         nonlocal best
-        if score.total <= best:
-            LOG.info("not published: %.4f is no better than the %.4f in %s", score.total, best, out)
+        checkpoint.publish(trained, found, table, _codec_file(options), candidate)
+        reached, parts = score(str(candidate))
+        LOG.info("judged %.4f | %s", reached, _in_words(parts))
+        if reached <= best:
+            LOG.info("not published: it is no better than the %.4f in %s", best, out)
             return
-        best = score.total
-        checkpoint.publish(trained.cpu(), found, table.cpu(), _codec_file(options), out)
-        trained.to(options.device)
-        LOG.info("published to %s: %.4f", out, score.total)
+        best = reached
+        checkpoint.publish(trained, found, table, _codec_file(options), out)
+        LOG.info("published to %s", out)
 
     finetune.train(
         model,
@@ -149,7 +149,6 @@ def train_model(options: Options) -> None:
         alike=mask_codec.alike(mask_codec.read(_codec_file(options))),
         path=save,
         judge=judge,
-        publish=publish,
         pictures=options.pictures,
         seed=options.seed,
         device=options.device,
@@ -232,19 +231,23 @@ def _take_tower(
     vocabulary.start_from(heads, found)
 
 
-def _score_of(folder: Path, judge: Judge, options: Options) -> float:
+def _score_of(folder: Path, options: Options) -> float:
     """What the checkpoint that is published now reaches; below any score where there is none that can be read."""
     if not folder.exists():
         return -1.0
     model, found = checkpoint.fresh(options.seed)
     try:
-        table = checkpoint.adopt(folder, model, found)
+        checkpoint.adopt(folder, model, found)
     except TrainingError:
         LOG.info("%s holds no checkpoint of this shape: the first better than nothing goes there", folder)
         return -1.0
-    score = judge(model.to(options.device), table.to(options.device))
-    LOG.info("published now: %.4f %s", score.total, score.parts)
-    return score.total
+    reached, parts = score(str(folder))
+    LOG.info("published now: %.4f | %s", reached, _in_words(parts))
+    return reached
+
+
+def _in_words(parts: Mapping[str, float]) -> str:
+    return " ".join(f"{name} {value:.3f}" for name, value in parts.items())
 
 
 class _Parser(argparse.ArgumentParser):
@@ -298,7 +301,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parts, options = _arguments(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     # tqdm owns the terminal's last line: the libraries' own chatter would break it.
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for chatty in ("httpx", "inference"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -10,8 +10,10 @@ import pytest
 from inference.checkpoints import CHECKPOINTS
 from inference.types import Detection, Result
 from tests.unit.test_grammar import scene, thing
+from training import checkpoint
 from training.evaluate import (
     METRICS,
+    WEIGHTS,
     Mark,
     box_iou,
     checks,
@@ -22,6 +24,7 @@ from training.evaluate import (
     judge_translations,
     main,
     mask_iou,
+    score,
     table,
     translations,
 )
@@ -148,8 +151,6 @@ def test_a_folder_that_is_no_checkpoint_is_refused_in_a_sentence(
 def test_the_carried_checkpoint_is_evaluated_and_one_line_of_json_comes_last(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    if not CHECKPOINTS["demo"].folder or not CHECKPOINTS["demo"].folder.is_dir():
-        pytest.skip("the embedded checkpoint is not there yet")
     assert main(["--scenes", "2", "--seed", "11"]) == 0
     told, last = capsys.readouterr().out.rsplit("\n", 2)[:2]
     summary = json.loads(last)
@@ -164,3 +165,20 @@ def test_a_wrong_argument_ends_with_code_2(arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
+
+
+def test_one_number_tells_a_trained_checkpoint_from_one_that_sees_nothing(tmp_path: Path) -> None:
+    published = CHECKPOINTS["demo"].folder
+    assert published is not None
+    trained, parts = score(str(published), scenes=3)
+    assert parts.keys() == WEIGHTS.keys()
+
+    model, found = checkpoint.fresh(0)
+    words = checkpoint.adopt(published, model, found)
+    for parameter in model.model.vision_tower.parameters():
+        parameter.data.zero_()
+    checkpoint.publish(model, found, words, published / checkpoint.CODEC_FILE, tmp_path / "blind")
+    blind, _ = score(str(tmp_path / "blind"), scenes=3)
+
+    assert 0.8 < trained <= 1
+    assert blind < 0.5
