@@ -13,9 +13,10 @@ import time
 from transformers import GenerationConfig
 
 from benchmarks.measuring import last_line, picture
-from inference.checkpoints import load, pick_device
+from inference.checkpoints import pick_device
 from inference.engine import Engine, Token
 from inference.errors import UserError
+from inference.loading import load
 
 PROMPTS = (
     "describe en",

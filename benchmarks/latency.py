@@ -28,8 +28,10 @@ from transformers.generation.streamers import BaseStreamer
 
 from benchmarks import ceilings, roofline
 from benchmarks.measuring import Answered, ask, last_line, machine, picture, running, spread, synchronize, table
-from inference.checkpoints import VARIANTS, find, load, pick_device, quiet_loading
+from inference.checkpoints import VARIANTS, find, pick_device
 from inference.errors import UserError
+from inference.loading import load
+from inference.quiet import quiet_loading
 from inference.settings import device_name
 
 TASKS: Mapping[str, str] = MappingProxyType(

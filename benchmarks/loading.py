@@ -14,8 +14,9 @@ from collections.abc import Sequence
 import torch
 
 from benchmarks.measuring import ask, last_line, picture, running
-from inference.checkpoints import load, pick_device
+from inference.checkpoints import pick_device
 from inference.errors import UserError
+from inference.loading import load
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

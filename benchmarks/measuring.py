@@ -21,9 +21,9 @@ import torch
 from PIL import Image
 
 from inference.batch import Batch
-from inference.checkpoints import LoadedModel
 from inference.engine import Engine, Token
 from inference.generation import Row
+from inference.loading import LoadedModel
 from inference.types import Timing
 
 SIDES = (640, 480)

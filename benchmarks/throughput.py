@@ -21,9 +21,10 @@ from typing import Any
 
 from benchmarks import ceilings
 from benchmarks.measuring import Answered, ask, last_line, machine, picture, quantile, running, spread, table
-from inference.checkpoints import load, pick_device
+from inference.checkpoints import pick_device
 from inference.engine import Engine
 from inference.errors import UserError
+from inference.loading import load
 from inference.settings import device_name
 
 

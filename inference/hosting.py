@@ -14,12 +14,12 @@ from typing import Literal, Protocol
 
 import torch
 
-from inference import checkpoints
 from inference.batch import Batch
-from inference.checkpoints import Choice, LoadedModel
+from inference.checkpoints import Choice, choose, pick_device
 from inference.engine import Engine
 from inference.errors import InvalidInput, ModelUnavailable, UserError
 from inference.generation import Row
+from inference.loading import LoadedModel, load
 from inference.sentences import Sentence
 from inference.settings import Settings
 from inference.translation import Translators
@@ -69,7 +69,7 @@ class HostedModel:
 
 
 class Load(Protocol):
-    """Loads one model by name; see `inference.checkpoints.load`, whose other arguments are bound already."""
+    """Loads one model by name; see `inference.loading.load`, whose other arguments are bound already."""
 
     def __call__(self, name: str, *, progress: Callable[[float, str], None]) -> LoadedModel:
         """Loads the model of this name."""
@@ -309,10 +309,10 @@ def host_models(settings: Settings, *, lost: Callable[[], None] | None = None) -
     Raises:
         ModelUnavailable: There is no such device.
     """
-    device = checkpoints.pick_device(settings.device)
+    device = pick_device(settings.device)
     return ModelHost(
-        [checkpoints.choose(name, device=device) for name in settings.models],
-        load=partial(checkpoints.load, device=device, dtype=settings.dtype, quantize=settings.quantize),
+        [choose(name, device=device) for name in settings.models],
+        load=partial(load, device=device, dtype=settings.dtype, quantize=settings.quantize),
         translators=lambda loaded: Translators(loaded.translators, device=loaded.device),
         queue_size=settings.max_queue,
         hang_seconds=settings.hang_seconds,

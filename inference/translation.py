@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from transformers import MarianMTModel, MarianTokenizer
 
-from inference.checkpoints import quiet_loading
 from inference.errors import ModelUnavailable
 from inference.hub import Hub, Repository
+from inference.quiet import quiet_loading
 from inference.sentences import Sentence
 
 logger = logging.getLogger(__name__)

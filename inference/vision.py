@@ -33,7 +33,7 @@ class Tower(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Image features (1, positions, width) of pixels (1, 3, height, width)."""
-        # The vision tower may have another dtype than the rest, see `checkpoints`.
+        # The vision tower may have another dtype than the rest, see `loading`.
         weight = next(self._vision.parameters())
         pixels = pixels.to(weight.device, weight.dtype)
         if self._traced is not None:

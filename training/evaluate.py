@@ -28,6 +28,7 @@ from tqdm import tqdm
 from inference import checkpoints
 from inference.errors import UserError
 from inference.hosting import ModelHost
+from inference.loading import load
 from inference.pipeline import Pipeline
 from inference.settings import Quantization
 from inference.translation import Translators
@@ -420,7 +421,7 @@ def _host(model: str, quantize: Quantization) -> ModelHost:
     """The model, loaded or failed, with the translators of the repository."""
     host = ModelHost(
         [checkpoints.Choice(model, "It is evaluated.")],
-        load=functools.partial(checkpoints.load, device=checkpoints.pick_device("auto"), quantize=quantize),
+        load=functools.partial(load, device=checkpoints.pick_device("auto"), quantize=quantize),
         translators=lambda _: Translators(
             checkpoints.CHECKPOINTS["demo"].translators, device=checkpoints.pick_device("auto")
         ),

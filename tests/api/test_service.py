@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from inference.batch import Batch, Chosen
-from inference.checkpoints import LoadedModel
 from inference.engine import Engine
 from inference.generation import Row
 from inference.hosting import HostedModel, ModelStatus
+from inference.loading import LoadedModel
 from inference.pipeline import Pipeline
 from inference.settings import Settings
 from tests.support.serving import READY, StandInHost, StandInPipeline, free_port, serve

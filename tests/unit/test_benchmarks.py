@@ -14,7 +14,8 @@ from PIL import Image
 from benchmarks import ceilings, hostile, latency, make_checkpoint, roofline, serving, soak, throughput
 from benchmarks.measuring import Answered, ask, picture, quantile, running, spread
 from benchmarks.page_client import Lost, Reply, Session, file, functions
-from inference.checkpoints import load, pick_device
+from inference.checkpoints import pick_device
+from inference.loading import load
 from tests.conftest import Served
 from tests.support.running import run
 

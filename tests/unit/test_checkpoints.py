@@ -23,11 +23,8 @@ from benchmarks.make_checkpoint import SIZES, make_checkpoint
 from inference import checkpoints
 from inference.checkpoints import (
     CHECKPOINTS,
-    LoadedModel,
-    available_memory,
     choose,
     find,
-    load,
     pick_device,
     pick_dtype,
 )
@@ -35,6 +32,8 @@ from inference.engine import Engine
 from inference.errors import ModelUnavailable
 from inference.generation import Token
 from inference.hub import Hub, Repository
+from inference.loading import LoadedModel, load
+from inference.machine import available_memory
 from inference.parsing import parse
 from tests.support.hub import MEMBER, STRANGER, StandInHub
 
@@ -682,7 +681,7 @@ def test_the_environment_says_where_the_hub_is_and_who_asks(
     stand_in.add(NAME, original, gated=True)
     script = (
         "import torch\n"
-        "from inference.checkpoints import load\n"
+        "from inference.loading import load\n"
         "print(load('3b', device=torch.device('cpu'), progress=lambda *_: None).name)\n"
     )
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}

@@ -15,11 +15,12 @@ import pytest
 import torch
 from PIL import Image
 
-from inference.checkpoints import Choice, LoadedModel
+from inference.checkpoints import Choice
 from inference.cli import main, read_command
 from inference.engine import Queued, Started, Token
 from inference.errors import Busy, InvalidInput
 from inference.hosting import HostedModel, ModelHost, ModelStatus
+from inference.loading import LoadedModel
 from inference.settings import Settings
 from inference.tasks import TASKS
 from inference.types import Timing

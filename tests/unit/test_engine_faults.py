@@ -11,11 +11,12 @@ import torch
 from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
 from inference.batch import Batch, Chosen
-from inference.checkpoints import load, pick_device
+from inference.checkpoints import pick_device
 from inference.engine import DEATHS, Engine, Generation, Started, Token
 from inference.errors import Busy, Cancelled, DeadlineExceeded, ModelUnavailable
 from inference.finished import FinishedAnswers
 from inference.generation import Row
+from inference.loading import load
 from tests.support.tiny import tiny_model, tiny_processor
 from tests.unit.test_engine import generate, picture, tokens
 

@@ -7,10 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
-from inference.checkpoints import Choice, LoadedModel
+from inference.checkpoints import Choice
 from inference.engine import DEATHS, Token
 from inference.errors import ModelUnavailable
 from inference.hosting import ModelHost
+from inference.loading import LoadedModel
 from tests.support.tiny import tiny_model, tiny_processor
 
 

@@ -10,10 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
-from inference.checkpoints import Choice, LoadedModel
+from inference.checkpoints import Choice
 from inference.engine import Token
 from inference.errors import InvalidInput, ModelUnavailable
 from inference.hosting import ModelHost
+from inference.loading import LoadedModel
 from inference.pipeline import Pipeline, Progress, score
 from inference.tasks import TASKS
 from inference.types import Detection, Request, Result

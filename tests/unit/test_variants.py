@@ -5,6 +5,7 @@ import torch
 
 from inference import checkpoints
 from inference.errors import ModelUnavailable
+from inference.loading import load
 
 
 @pytest.mark.parametrize(
@@ -28,5 +29,5 @@ def test_other_endings_are_no_model(name: str) -> None:
 
 
 def test_the_variant_is_what_is_loaded_whatever_the_settings_say() -> None:
-    loaded = checkpoints.load("demo:bfloat16", device=torch.device("cpu"), dtype="float32", progress=lambda *_: None)
+    loaded = load("demo:bfloat16", device=torch.device("cpu"), dtype="float32", progress=lambda *_: None)
     assert (loaded.name, loaded.dtype, loaded.embedded) == ("demo:bfloat16", torch.bfloat16, True)
