@@ -10,7 +10,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import sys
 import threading
 import unicodedata
@@ -74,7 +73,6 @@ _MAX_MEGABYTES = 200  # the limit for uploads keeps strangers off; these are the
 _IN_FLIGHT = 8
 _AHEAD = 4 * _IN_FLIGHT  # answers that may wait to be printed while an earlier picture is slow
 _DEADLINE = 3600.0  # nobody waits at a page; a large model on a CPU takes its time
-_LOCATION = re.compile(r"<(?:loc|seg)\d+>")
 
 
 class _WrongUsage(Exception):
@@ -164,33 +162,6 @@ def main(
         return NOT_READ
 
 
-def read_command(command: str) -> Request:
-    """The request that a prompt in the model's grammar stands for, on an empty picture.
-
-    A prompt that is none of a task's, and one that holds a region as location tokens, is an open-ended one.
-
-    Args:
-        command: As typed; capital letters make no difference in its first word.
-    """
-    empty = Request(Image.new("RGB", (1, 1)), "prompt", text=command)
-    words = command.split(maxsplit=2)
-    if not words or _LOCATION.search(command):
-        return empty
-    verb, language = words[0].lower(), words[1].lower() if len(words) > 1 else ""
-    rest = words[2] if len(words) > 2 else ""
-    lengths = {prefix: length for length, prefix in tasks.LENGTHS.items()}
-    if verb in ("detect", "segment"):
-        return replace(empty, task=verb, text=command.strip()[len(verb) :])
-    if verb == "ocr" and len(words) == 1:
-        return replace(empty, task="read_text", text="")
-    if language in tasks.LANGUAGES:
-        if verb in lengths and not rest:
-            return replace(empty, task="describe", text="", length=lengths[verb], language=language)
-        if verb in ("answer", "question"):
-            return replace(empty, task="answer" if verb == "answer" else "ask", text=rest, language=language)
-    return empty
-
-
 def _host_models(settings: Settings) -> "ModelHost":
     from inference.hosting import host_models
 
@@ -226,7 +197,7 @@ def _parse(arguments: Sequence[str], environment: Mapping[str, str]) -> _Options
     typed = parser.parse_intermixed_args(arguments)
 
     command = " ".join(typed.command.split())
-    request = replace(read_command(command), translate=typed.translate is not None)
+    request = replace(tasks.read_command(command), translate=typed.translate is not None)
     # “ocr” may well be the name of a folder too.
     if request.task == "prompt" and _kind(typed.command) is not None:
         parser.error(f"the last argument is the command, and “{typed.command}” is a {_kind(typed.command)}")

@@ -7,9 +7,11 @@ knows neither tokens nor models.
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
+
+from PIL import Image
 
 from inference.errors import InvalidInput
 from inference.sentences import Sentence
@@ -190,6 +192,33 @@ def check(request: Request) -> Task:
     if task.text == "objects" and not split_objects(clean_text(request.text)):
         raise InvalidInput(Sentence(_MISSING["objects"]))
     return task
+
+
+def read_command(command: str) -> Request:
+    """The request that a prompt in the model's grammar stands for, on an empty picture.
+
+    A prompt that is none of a task's, and one that holds a region as location tokens, is an open-ended one.
+
+    Args:
+        command: As typed; capital letters make no difference in its first word.
+    """
+    empty = Request(Image.new("RGB", (1, 1)), "prompt", text=command)
+    words = command.split(maxsplit=2)
+    if not words or _LOCATION_TOKEN.search(command):
+        return empty
+    verb, language = words[0].lower(), words[1].lower() if len(words) > 1 else ""
+    rest = words[2] if len(words) > 2 else ""
+    lengths = {prefix: length for length, prefix in LENGTHS.items()}
+    if verb in ("detect", "segment"):
+        return replace(empty, task=verb, text=command.strip()[len(verb) :])
+    if verb == "ocr" and len(words) == 1:
+        return replace(empty, task="read_text", text="")
+    if language in LANGUAGES:
+        if verb in lengths and not rest:
+            return replace(empty, task="describe", text="", length=lengths[verb], language=language)
+        if verb in ("answer", "question"):
+            return replace(empty, task="answer" if verb == "answer" else "ask", text=rest, language=language)
+    return empty
 
 
 def _unknown(template: str, value: str, allowed: Iterable[str]) -> Sentence:

@@ -16,13 +16,12 @@ import torch
 from PIL import Image
 
 from inference.checkpoints import Choice
-from inference.cli import main, read_command
+from inference.cli import main
 from inference.engine import Queued, Started, Token
 from inference.errors import Busy, InvalidInput
 from inference.hosting import HostedModel, ModelHost, ModelStatus
 from inference.loading import LoadedModel
 from inference.settings import Settings
-from inference.tasks import TASKS
 from inference.types import Timing
 from tests.support.tiny import tiny_model, tiny_processor
 
@@ -126,33 +125,6 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "in" / "notes.txt").write_text("no picture")
     (tmp_path / "in" / ".hidden.png").write_text("no picture")
     return tmp_path / "in"
-
-
-@pytest.mark.parametrize(
-    ("command", "task", "prompt"),
-    [
-        pytest.param("detect cat ; dog", "detect", "detect cat ; dog", id="detect"),
-        pytest.param("detect cat;dog, cat", "detect", "detect cat ; dog", id="detect, loosely typed"),
-        pytest.param("Segment red car", "segment", "segment red car", id="a capital letter"),
-        pytest.param("cap en", "describe", "cap en", id="short description"),
-        pytest.param("caption es", "describe", "caption es", id="description"),
-        pytest.param("describe en", "describe", "describe en", id="long description"),
-        pytest.param("ocr", "read_text", "ocr", id="ocr"),
-        pytest.param("answer en what is it?", "answer", "answer en what is it?", id="answer"),
-        pytest.param("question es dos", "ask", "question es dos", id="question"),
-        pytest.param("What is it?", "prompt", "What is it?", id="open-ended"),
-        pytest.param("caption en of the cat", "prompt", "caption en of the cat", id="more than a description's prompt"),
-        pytest.param("caption xx", "prompt", "caption xx", id="a language that is none"),
-        pytest.param("answer me", "prompt", "answer me", id="a word that is no language"),
-        pytest.param("detector", "prompt", "detector", id="a longer word"),
-        pytest.param("ocr this", "prompt", "ocr this", id="ocr with more"),
-        pytest.param("detect <loc0001><loc0002>", "prompt", "detect <loc0001><loc0002>", id="a region"),
-    ],
-)
-def test_a_command_is_the_task_whose_prompt_it_is(command, task, prompt):
-    request = read_command(command)
-
-    assert (request.task, TASKS[request.task].prompt(request)) == (task, prompt)
 
 
 def test_one_picture_gives_one_line(tmp_path, capsys):

@@ -138,3 +138,30 @@ def test_what_cannot_be_asked_is_refused_in_a_sentence(asked, part):
 def test_the_longest_text_and_choices_that_do_not_matter_are_allowed():
     assert tasks.check(request("answer", "x" * 1000)).name == "answer"
     assert tasks.check(request("read_text", language="tlh", length="endless")).name == "read_text"
+
+
+@pytest.mark.parametrize(
+    ("command", "task", "prompt"),
+    [
+        pytest.param("detect cat ; dog", "detect", "detect cat ; dog", id="detect"),
+        pytest.param("detect cat;dog, cat", "detect", "detect cat ; dog", id="detect, loosely typed"),
+        pytest.param("Segment red car", "segment", "segment red car", id="a capital letter"),
+        pytest.param("cap en", "describe", "cap en", id="short description"),
+        pytest.param("caption es", "describe", "caption es", id="description"),
+        pytest.param("describe en", "describe", "describe en", id="long description"),
+        pytest.param("ocr", "read_text", "ocr", id="ocr"),
+        pytest.param("answer en what is it?", "answer", "answer en what is it?", id="answer"),
+        pytest.param("question es dos", "ask", "question es dos", id="question"),
+        pytest.param("What is it?", "prompt", "What is it?", id="open-ended"),
+        pytest.param("caption en of the cat", "prompt", "caption en of the cat", id="more than a description's prompt"),
+        pytest.param("caption xx", "prompt", "caption xx", id="a language that is none"),
+        pytest.param("answer me", "prompt", "answer me", id="a word that is no language"),
+        pytest.param("detector", "prompt", "detector", id="a longer word"),
+        pytest.param("ocr this", "prompt", "ocr this", id="ocr with more"),
+        pytest.param("detect <loc0001><loc0002>", "prompt", "detect <loc0001><loc0002>", id="a region"),
+    ],
+)
+def test_a_command_is_the_task_whose_prompt_it_is(command: str, task: str, prompt: str) -> None:
+    read = tasks.read_command(command)
+
+    assert (read.task, tasks.TASKS[read.task].prompt(read)) == (task, prompt)
