@@ -52,7 +52,7 @@ class AskTab:
         with gr.Row(elem_id="workbench", equal_height=False):
             with gr.Column(scale=5, min_width=320, elem_id="form"):
                 image = inputs.build_picture(texts)
-                self._inputs, self._hint, self._buttons = inputs.build(self._context, image)
+                self._inputs, self._buttons = inputs.build(self._context, image)
                 self.links = Links(self._context, self._inputs)
                 self.links.build()
             with gr.Column(scale=6, min_width=320):
@@ -84,16 +84,6 @@ class AskTab:
         for event in started:  # what fails outside the handler must not leave the buttons as they were meanwhile
             event.failure(lambda: buttons.update(busy=False), outputs=list(vars(buttons).values()), **PRIVATE)
         buttons.stop.click(self.stop, **PRIVATE)
-        needed = [getattr(fields, name) for name in inputs.needed_by(TASKS[inputs.FIRST_TASK])]
-        fields.task.change(self.choose, fields.task, [self._hint, *needed], **PRIVATE)
-
-    def choose(self, task: str) -> Update:
-        """Shows the inputs that a task needs and hides the others."""
-        chosen = TASKS.get(task, TASKS[inputs.FIRST_TASK])
-        needed = inputs.needed_by(chosen)
-        return {self._hint: inputs.hint_of(chosen.name, self._context.texts)} | {
-            getattr(self._inputs, name): gr.update(visible=visible) for name, visible in needed.items()
-        }
 
     def fill(self, example: Example) -> Update:
         """Puts an example into the form."""

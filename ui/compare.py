@@ -1,28 +1,21 @@
 """The tab in which two answers to one question stand side by side: of two models, or in Spanish made in two ways."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from inference.errors import InvalidInput
+from inference.errors import Cancelled, InvalidInput
 from inference.images import open_picture
 from inference.many import Job, Outcome
-from inference.tasks import TASKS
 from ui import components, examples, inputs, markup
 from ui.comparison import WAYS, Comparison
 from ui.components import Drawing, Picture
-from ui.context import PRIVATE, QUEUE, Context
-from ui.faults import new_request_id, sentence, toast
-from ui.markup import Words
-from ui.runs import described
-from ui.turns import Turns
-
-Update = dict[Any, Any]
-PREFIX = "compare-"
+from ui.context import PRIVATE, Context
+from ui.faults import new_request_id, toast
+from ui.runs import Runs, Update
 
 
 @dataclass(frozen=True)
@@ -43,7 +36,8 @@ class CompareTab:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._turns = Turns()
+        self._ways = list(WAYS) if len(context.host.statuses()) > 1 else ["spanish"]
+        self._runs = Runs(context, prefix="compare-", choices=WAYS[self._ways[0]].tasks)
 
     def build(self) -> Sequence[gr.Radio]:
         """Puts the tab on the page and wires it.
@@ -64,11 +58,10 @@ class CompareTab:
         return [self._asked.model, self._other]
 
     def _build_form(self) -> None:
-        later, statuses = self._context.texts.later, self._context.host.statuses()
-        names = [status.name for status in statuses]
-        ways = list(WAYS) if len(names) > 1 else ["spanish"]
+        later = self._context.texts.later
+        names = [status.name for status in self._context.host.statuses()]
         components.html(markup.intro(later("compare.about")))
-        self._tried = examples.build_try(self._context.texts, prefix=PREFIX)
+        self._tried = examples.build_try(self._context.texts, prefix="compare-")
         self._image = Picture(
             type="filepath",
             label=later("picture.label"),
@@ -79,16 +72,16 @@ class CompareTab:
             elem_classes="picture",
         )
         self._way = gr.Radio(
-            [(later(f"compare.{name}"), name) for name in ways],
-            value=ways[0],
+            [(later(f"compare.{name}"), name) for name in self._ways],
+            value=self._ways[0],
             label=later("compare.way"),
             info=None if len(names) > 1 else later("compare.one_model"),
             elem_id="compare-way",
             elem_classes="chips",
         )
-        self._asked, self._hint = inputs.build_asked(self._context, prefix=PREFIX, tasks=WAYS[ways[0]].tasks)
+        self._asked = self._runs.build()
         self._asked.model.label = later("compare.left_model")
-        self._asked.translate.visible = ways[0] == "models"
+        self._asked.translate.visible = self._ways[0] == "models"
         with gr.Column(visible=len(names) > 1, elem_id="compare-other-model") as self._other_column:
             self._other = gr.Radio(
                 names,
@@ -98,8 +91,8 @@ class CompareTab:
                 elem_id="compare-other",
                 elem_classes="chips",
             )
-        self._buttons = inputs.build_buttons(self._context, prefix=PREFIX)
-        self._buttons.run.value = later("compare.run")
+        self._runs.build_buttons()
+        self._runs.buttons.run.value = later("compare.run")
 
     def _build_side(self, name: str) -> Side:
         with gr.Column(min_width=240, elem_id=f"compare-{name}"):
@@ -117,43 +110,18 @@ class CompareTab:
         return Side(text, picture, legend)
 
     def _wire(self) -> None:
-        asked, buttons = self._asked, self._buttons
-        fields = {"image": self._image, "way": self._way, "other": self._other, **vars(asked)}
-        shown = [self._status, self._differences, *vars(buttons).values()]
+        asked = self._asked
+        given = {"image": self._image, "way": self._way, "other": self._other}
+        shown = [self._status, self._differences]
         for side in self._sides:
             shown += vars(side).values()
-        answering: dict[str, Any] = {
-            "fn": self.respond,
-            "inputs_kwargs": fields,
-            "outputs": shown,
-            "api_visibility": "private",
-            "show_progress": "hidden",
-        } | QUEUE
-        filled = self._tried.click(self.fill, asked.model, [self._image, asked.task, asked.length], **PRIVATE)
-        for event in (
-            gr.on([buttons.run.click, *(text.submit for text in asked.texts)], trigger_mode="once", **answering),
-            filled.success(**answering),
-        ):
-            event.failure(lambda: buttons.update(busy=False), outputs=list(vars(buttons).values()), **PRIVATE)
-        buttons.stop.click(self.stop, **PRIVATE)
-        needed = [getattr(asked, name) for name in inputs.needed_by(TASKS[inputs.FIRST_TASK]) if hasattr(asked, name)]
-        asked.task.change(self.choose, asked.task, [self._hint, *needed], **PRIVATE)
+
+        def fill(model: str | None) -> Update:  # of the pictures that the model on the left knows
+            return {self._image: str(examples.pictures_for(self._context.host.statuses(), model)[0])}
+
+        self._runs.wire(self.respond, given=given, outputs=shown, tried=self._tried, fill=fill)
         changed = [asked.task, asked.translate, asked.model, self._other_column]
         self._way.change(self.choose_way, [self._way, asked.task], changed, **PRIVATE)
-
-    def fill(self, model: str | None) -> Update:
-        """Puts an example into the form, of those that the model on the left knows."""
-        picture = examples.pictures_for(self._context.host.statuses(), model)[0]
-        return {self._image: str(picture)} | described(self._asked)
-
-    def choose(self, task: str) -> Update:
-        """Shows the inputs that a task needs and hides the others."""
-        chosen = TASKS.get(task, TASKS[inputs.FIRST_TASK])
-        return {self._hint: inputs.hint_of(chosen.name, self._context.texts)} | {
-            getattr(self._asked, name): gr.update(visible=visible)
-            for name, visible in inputs.needed_by(chosen).items()
-            if hasattr(self._asked, name)
-        }
 
     def choose_way(self, way: str, task: str) -> Update:
         """Offers the tasks that a comparison makes sense for, and the models that it needs."""
@@ -182,35 +150,32 @@ class CompareTab:
             other: The model of the right side.
             values: Those of `Asked`, by their names.
         """
-        context, request_id = self._context, new_request_id()
-        words = Words(context.texts, context.texts.language_of(visitor))
-        yield self._cleared() | self._buttons.update(busy=True)
+        context, runs, request_id = self._context, self._runs, new_request_id()
+        words = runs.words(visitor)
+        yield self._cleared() | runs.buttons.update(busy=True)
+        outcomes: list[Outcome | None] = [None, None]
         try:
             if not image:
                 raise InvalidInput(context.texts.now("error.no_picture", words.language))
             opened = open_picture(Path(image), context.limits)
             chosen = WAYS.get(way, WAYS["spanish"])
-            asked = inputs.request_about(opened, **values, request_id=request_id)
-            both = chosen.requests(asked, other)
+            both = chosen.requests(inputs.request_about(opened, **values, request_id=request_id), other)
             comparison = Comparison(chosen.name, both, image=opened, words=words, context=context)
-            with self._turns.take(visitor.session_hash or "") as told_to_stop, context.visitors.admit(visitor) as visit:
-                yield self._shown(comparison, None, None)
-                jobs: list[Job] = [lambda side=side: side for side in both]  # type: ignore[misc]
-                outcomes: list[Outcome | None] = [None, None]
-                with closing(context.answers(visit, jobs, stopped=told_to_stop.is_set)) as answers:
-                    for outcome in answers:
-                        if outcome is not None:
-                            outcomes[outcome.number] = outcome
-                            yield self._shown(comparison, *outcomes)
-                yield self._shown(comparison, *outcomes, over=True) | self._buttons.update(busy=False)
+            yield self._shown(comparison, *outcomes)
+            jobs: list[Job] = [lambda side=side: side for side in both]  # type: ignore[misc]
+            try:
+                for outcome in runs.answer(visitor, jobs):
+                    if outcome is not None:
+                        outcomes[outcome.number] = outcome
+                        yield self._shown(comparison, *outcomes)
+            except Cancelled:
+                pass  # a side without an answer says that it was stopped
+            yield self._shown(comparison, *outcomes, over=True) | runs.buttons.update(busy=False)
         except Exception as error:
-            message = sentence(error, request_id=request_id, texts=context.texts, language=words.language)
-            yield {self._status: markup.notes([message], tone="error")} | self._buttons.update(busy=False)
+            message = runs.sentence(error, words, request_id=request_id)
+            told = {self._status: markup.notes([message], tone="error")} | runs.buttons.update(busy=False)
+            yield told if any(outcomes) else self._cleared() | told
             raise toast(message) from None
-
-    def stop(self, visitor: gr.Request) -> None:
-        """Tells both sides to stop, which they do at their next token."""
-        self._turns.stop(visitor.session_hash or "")
 
     def _cleared(self) -> Update:
         """Everything of an earlier comparison out of sight."""

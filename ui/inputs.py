@@ -18,7 +18,7 @@ from inference.tasks import LANGUAGES, LENGTHS, MAX_TEXT_CHARACTERS, TASKS, Task
 from inference.types import Request
 from ui import components
 from ui.components import Picture
-from ui.context import Context
+from ui.context import PRIVATE, Context
 from ui.texts import Texts
 
 FIRST_TASK = next(iter(TASKS))
@@ -77,14 +77,10 @@ def build_picture(texts: Texts) -> Picture:
     )
 
 
-def build(context: Context, image: Picture) -> tuple[Inputs, gr.HTML, Buttons]:
-    """Puts the form below the picture.
-
-    Returns:
-        The inputs, the line that explains the chosen task, and the buttons.
-    """
+def build(context: Context, image: Picture) -> tuple[Inputs, Buttons]:
+    """Puts the form below the picture."""
     later = context.texts.later
-    asked, hint = build_asked(context)
+    asked, hint = _build_asked(context)
     with gr.Accordion(later("advanced.label"), open=False, elem_id="advanced"):
         language = gr.Dropdown(
             [(name, code) for code, name in LANGUAGES.items()],
@@ -103,9 +99,9 @@ def build(context: Context, image: Picture) -> tuple[Inputs, gr.HTML, Buttons]:
             buttons=["reset"],
             elem_id="max-tokens",
         )
-    buttons = build_buttons(context)
     inputs = Inputs(**vars(asked), image=image, language=language, max_tokens=max_tokens)
-    return inputs, hint, buttons
+    _show_what_is_needed(context, inputs, hint)
+    return inputs, build_buttons(context)
 
 
 def build_buttons(context: Context, *, prefix: str = "") -> Buttons:
@@ -137,17 +133,21 @@ def build_buttons(context: Context, *, prefix: str = "") -> Buttons:
     return Buttons(run, stop)
 
 
-def build_asked(context: Context, *, prefix: str = "", tasks: Iterable[str] = TASKS) -> tuple[Asked, gr.HTML]:
+def build_asked(context: Context, *, prefix: str, tasks: Iterable[str]) -> Asked:
     """Puts the task and what it may need on the page.
 
     Args:
         context: What the page talks to.
-        prefix: Stands before the ids of the elements, which are unique in the page; empty for the first tab.
+        prefix: Stands before the ids of the elements, which are unique in the page.
         tasks: The tasks to choose from, `FIRST_TASK` among them.
-
-    Returns:
-        The components, and the line that explains the chosen task.
     """
+    asked, hint = _build_asked(context, prefix=prefix, tasks=tasks)
+    _show_what_is_needed(context, asked, hint)
+    return asked
+
+
+def _build_asked(context: Context, *, prefix: str = "", tasks: Iterable[str] = TASKS) -> tuple[Asked, gr.HTML]:
+    """The components, and the line that explains the chosen task."""
     later = context.texts.later
     task = gr.Radio(
         [(later(f"task.{name}"), name) for name in tasks],
@@ -156,7 +156,7 @@ def build_asked(context: Context, *, prefix: str = "", tasks: Iterable[str] = TA
         elem_id=f"{prefix}task",
         elem_classes="chips",
     )
-    hint = components.html(hint_of(FIRST_TASK, context.texts), elem_id=f"{prefix}hint")
+    hint = components.html(_hint_of(FIRST_TASK, context.texts), elem_id=f"{prefix}hint")
     fields = {
         name: _text_field(name, context.texts, prefix=prefix) for name in ("question", "answer", "objects", "prompt")
     }
@@ -180,7 +180,20 @@ def build_asked(context: Context, *, prefix: str = "", tasks: Iterable[str] = TA
     return asked, hint
 
 
-def hint_of(task: str, texts: Texts) -> str:
+def _show_what_is_needed(context: Context, asked: Asked, hint: gr.HTML) -> None:
+    """Lets the choice of a task show the inputs that it needs, hide the others, and change the hint."""
+    optional = {name: field for name, field in vars(asked).items() if name in needed_by(TASKS[FIRST_TASK])}
+
+    def choose(name: str) -> dict[Any, Any]:
+        task = TASKS.get(name, TASKS[FIRST_TASK])
+        needed = needed_by(task)
+        shown = {field: gr.update(visible=needed[name]) for name, field in optional.items()}
+        return {hint: _hint_of(task.name, context.texts)} | shown
+
+    asked.task.change(choose, asked.task, [hint, *optional.values()], **PRIVATE)
+
+
+def _hint_of(task: str, texts: Texts) -> str:
     """The line below the tasks; the browser puts in the words."""
     return f'<p class="hint">{texts.later(f"hint.{task}")}</p>'
 

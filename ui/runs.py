@@ -1,4 +1,4 @@
-"""What the tabs have in common in which the same is asked about many pictures: the form, and one run at a time.
+"""What the tabs have in common in which the same is asked more than once: the form, and one run at a time.
 
 Knows components, visitors and how a run is started and stopped. Knows nothing of what the tabs show.
 """
@@ -51,7 +51,7 @@ class Runs:
 
     def build(self) -> Asked:
         """Puts the task and what it may need on the page."""
-        self.asked, self._hint = inputs.build_asked(self._context, prefix=self._prefix, tasks=self._choices)
+        self.asked = inputs.build_asked(self._context, prefix=self._prefix, tasks=self._choices)
         return self.asked
 
     def build_buttons(self) -> None:
@@ -85,7 +85,8 @@ class Runs:
             "show_progress": "hidden",
         } | QUEUE
         filled = tried.click(
-            lambda model: fill(model) | described(asked),
+            # A short description fits every picture.
+            lambda model: fill(model) | {asked.task: "describe", asked.length: "short"},
             asked.model,
             [*given.values(), asked.task, asked.length],
             **PRIVATE,
@@ -96,15 +97,6 @@ class Runs:
         ):  # what fails outside the handler must not leave the buttons as they were meanwhile
             started.failure(lambda: buttons.update(busy=False), outputs=list(vars(buttons).values()), **PRIVATE)
         buttons.stop.click(self.stop, **PRIVATE)
-        self.asked.task.change(self.choose, self.asked.task, [self._hint, *self._fields().values()], **PRIVATE)
-
-    def choose(self, task: str) -> Update:
-        """Shows the inputs that a task needs and hides the others."""
-        chosen = TASKS.get(task, TASKS[inputs.FIRST_TASK])
-        needed = inputs.needed_by(chosen)
-        return {self._hint: inputs.hint_of(chosen.name, self._context.texts)} | {
-            field: gr.update(visible=needed[name]) for name, field in self._fields().items()
-        }
 
     def stop(self, visitor: gr.Request) -> None:
         """Tells the run to stop, which its answers do at their next token; it then says so itself."""
@@ -183,18 +175,6 @@ class Runs:
         drawn.thumbnail((_PREVIEW, _PREVIEW))
         row = replace(row, state="answered", result=bare, problems=problems, thumbnail=_thumbnail(drawn))
         return row, drawn
-
-    def _fields(self) -> dict[str, Any]:
-        """The inputs that not every task needs."""
-        return {name: field for name, field in vars(self.asked).items() if name in _OPTIONAL}
-
-
-def described(asked: Asked) -> Update:
-    """What the form holds for an example: a short description fits every picture."""
-    return {asked.task: "describe", asked.length: "short"}
-
-
-_OPTIONAL = frozenset(inputs.needed_by(TASKS[inputs.FIRST_TASK]))
 
 
 def labels_in(words: Words) -> str:
