@@ -78,7 +78,7 @@ class Answers:
             packed.success(None, inputs=self._exports.parcel, js=exports.SAVE, **PRIVATE)
         # In the browser, so that it cannot come after the first words of an answer about the new picture.
         forgotten = self._forgotten(self._context.texts.later("result.empty"))
-        script = f"() => {{ document.getElementById('stop')?.click(); return {json.dumps([*forgotten.values()])}; }}"
+        script = f"() => {json.dumps([*forgotten.values()])}"
         gr.on([image.upload, image.clear], None, outputs=list(forgotten), js=script, **PRIVATE)
 
     def waiting(self, thread: Thread, words: Words) -> Update:
@@ -92,6 +92,10 @@ class Answers:
     def stopped(self, words: Words) -> Update:
         """The person stopped it."""
         return self._results.stopped(words)
+
+    def forgotten(self, words: Words) -> Update:
+        """Its picture has gone from the page."""
+        return self._forgotten(words("result.empty"))
 
     def failed(self, message: str) -> Update:
         """It ended with an error."""
@@ -141,8 +145,7 @@ class Answers:
 
     def clear(self, visitor: gr.Request) -> Update:
         """Forgets what was asked about the picture."""
-        words = self._words(visitor)
-        return self._forgotten(words("result.empty")) | {self._thread.thread: Thread()}
+        return self.forgotten(self._words(visitor)) | {self._thread.thread: Thread()}
 
     def _exporter(self, name: str) -> Callable[..., File | None]:
         """The handler that makes the file of the answer that is shown, in one format."""

@@ -84,6 +84,7 @@ class AskTab:
         for event in started:  # what fails outside the handler must not leave the buttons as they were meanwhile
             event.failure(lambda: buttons.update(busy=False), outputs=list(vars(buttons).values()), **PRIVATE)
         buttons.stop.click(self.stop, **PRIVATE)
+        gr.on([fields.image.upload, fields.image.clear], self.leave, **PRIVATE)
 
     def fill(self, example: Example) -> Update:
         """Puts an example into the form."""
@@ -133,18 +134,24 @@ class AskTab:
                 no_picture=context.texts.now("error.no_picture", words.language),
             )
             with (
-                self._turns.take(visitor.session_hash or "") as told_to_stop,
                 context.visitors.admit(visitor) as visit,
+                self._turns.take(visitor.session_hash or "") as turn,
                 closing(context.pipeline.stream(visit.asking(request), left=visit.left)) as stream,  # type: ignore[type-var]
             ):
                 for item in paced(stream):
+                    if turn.superseded:
+                        yield gr.skip()  # the last words are said twice, so they must be none
+                        return
+                    if turn.picture_gone:
+                        yield self._answers.forgotten(words) | self._buttons.update(busy=False)
+                        return
                     if isinstance(item, Result):
                         thread = thread.answered(self._kept(item, asked, words))
                         shown = self._answers.answered(thread, item, image=request.image, words=words, **values)
                         # The last words of a handler: gradio says them once more when it ends, and a slow browser
                         # may need that, where parts come back to the page together with what fills them.
                         yield shown | self._buttons.update(busy=False)
-                    elif told_to_stop.is_set():
+                    elif turn.stopped:
                         yield self._answers.stopped(words) | self._buttons.update(busy=False)
                         return
                     else:
@@ -157,6 +164,10 @@ class AskTab:
     def stop(self, visitor: gr.Request) -> None:
         """Tells the answer to stop, which it does at its next token; it then says so itself."""
         self._turns.stop(visitor.session_hash or "")
+
+    def leave(self, visitor: gr.Request) -> None:
+        """Tells the answer to stop because its picture has gone."""
+        self._turns.stop(visitor.session_hash or "", left=True)
 
     def _kept(self, result: Result, values: dict[str, Any], words: Words) -> Kept:
         task = TASKS[result.task]

@@ -23,6 +23,7 @@ from ui.faults import new_request_id, toast
 from ui.markup import Row, Words
 from ui.runs import Runs, Update, labels_in
 from ui.thread import KEPT_FOR, Kept
+from ui.turns import Superseded
 from ui.uploads import Pictures
 
 
@@ -149,6 +150,8 @@ class BatchTab:
                     made[place] = kept, drawn
                 yield shown.listing(rows, words)
             yield self._ended(rows, made, words)
+        except Superseded:
+            yield gr.skip()
         except Cancelled:
             rows, note = runs.stopped(rows, words)
             yield self._ended(rows, made, words) | {shown.notes: note}

@@ -16,6 +16,7 @@ from ui.components import Drawing, Picture
 from ui.context import PRIVATE, Context
 from ui.faults import new_request_id, toast
 from ui.runs import Runs, Update
+from ui.turns import Superseded
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,8 @@ class CompareTab:
             except Cancelled:
                 pass  # a side without an answer says that it was stopped
             yield self._shown(comparison, *outcomes, over=True) | runs.buttons.update(busy=False)
+        except Superseded:
+            yield gr.skip()
         except Exception as error:
             message = runs.sentence(error, words, request_id=request_id)
             told = {self._status: markup.notes([message], tone="error")} | runs.buttons.update(busy=False)

@@ -24,7 +24,7 @@ from ui.context import PRIVATE, QUEUE, Context
 from ui.faults import new_request_id, sentence, toast
 from ui.inputs import Asked
 from ui.markup import Row, Words
-from ui.turns import Turns
+from ui.turns import Superseded, Turns
 
 Update = dict[Any, Any]
 
@@ -124,11 +124,12 @@ class Runs:
         Raises:
             Busy: The visitor asks for too much at once.
             Cancelled: The visitor pressed Stop.
+            Superseded: The visitor began another run.
         """
         with (
             self._context.visitors.admit(visitor) as visit,
-            self._turns.take(visitor.session_hash or "") as told_to_stop,
-            closing(self._context.answers(visit, jobs, stopped=told_to_stop.is_set)) as outcomes,
+            self._turns.take(visitor.session_hash or "") as turn,
+            closing(self._context.answers(visit, jobs, stopped=lambda: turn.stopped)) as outcomes,
         ):
             told = time.monotonic()
             for outcome in outcomes:
@@ -136,7 +137,9 @@ class Runs:
                 if outcome is not None or time.monotonic() - told > _BEAT:
                     told = time.monotonic()
                     yield outcome
-            if told_to_stop.is_set():
+            if turn.superseded:
+                raise Superseded
+            if turn.stopped:
                 raise Cancelled(Sentence("Stopped."))
 
     def words(self, visitor: gr.Request) -> Words:

@@ -1,12 +1,32 @@
-"""Which visitor is being answered, so that Stop ends the right answer.
+"""Which visitor is being answered, so that Stop ends the right answer, and only the latest one changes the page.
 
 Gradio can cancel an event by itself, but then the last words of the cancelled one and the words of Stop race to the
-page. Here the one that answers is told to stop, and has the last word.
+page. Here the one that answers is told to stop, and has the last word; unless another has begun, which then has it.
 """
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+class Superseded(Exception):
+    """Another answer has begun on the page, so that this one has nothing more to say."""
+
+
+@dataclass(slots=True)
+class Turn:
+    """An answer that is being given.
+
+    Attributes:
+        stopped: Whether it is to stop.
+        picture_gone: Whether the picture that it is about has gone from the page.
+        superseded: Whether the same visitor has another one.
+    """
+
+    stopped: bool = False
+    picture_gone: bool = False
+    superseded: bool = False
 
 
 class Turns:
@@ -14,37 +34,42 @@ class Turns:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._told: dict[str, threading.Event] = {}
+        self._turns: dict[str, Turn] = {}
 
     @contextmanager
-    def take(self, visitor: str) -> Iterator[threading.Event]:
-        """Begins an answer; one that the same visitor still waits for is told to stop.
+    def take(self, visitor: str) -> Iterator[Turn]:
+        """Begins an answer; one that the same visitor still waits for is superseded.
 
         Args:
             visitor: Names the session.
-
-        Yields:
-            What is set when this answer is to stop.
         """
-        told = threading.Event()
-        self.stop(visitor)
+        turn = Turn()
         with self._lock:
-            self._told[visitor] = told
+            before = self._turns.get(visitor)
+            self._turns[visitor] = turn
+        if before is not None:
+            before.superseded = before.stopped = True
         try:
-            yield told
+            yield turn
         finally:
             with self._lock:
-                if self._told.get(visitor) is told:
-                    del self._told[visitor]
+                if self._turns.get(visitor) is turn:
+                    del self._turns[visitor]
 
-    def stop(self, visitor: str) -> None:
-        """Tells the visitor's answer to stop, if there is one."""
+    def stop(self, visitor: str, *, left: bool = False) -> None:
+        """Tells the visitor's answer to stop, if there is one.
+
+        Args:
+            visitor: Names the session.
+            left: Whether that is because its picture has gone from the page.
+        """
         with self._lock:
-            told = self._told.get(visitor)
-        if told is not None:
-            told.set()
+            turn = self._turns.get(visitor)
+        if turn is not None:
+            turn.picture_gone |= left
+            turn.stopped = True
 
     def taken(self, visitor: str) -> bool:
         """Whether the visitor is being answered."""
         with self._lock:
-            return visitor in self._told
+            return visitor in self._turns

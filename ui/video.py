@@ -27,6 +27,7 @@ from ui.look import LABELS
 from ui.markup import Row, Words
 from ui.runs import Runs, Update, labels_in
 from ui.thread import KEPT_FOR, Kept
+from ui.turns import Superseded
 from ui.uploads import clip_file
 
 TASKS = ("describe", "read_text", "answer", "detect", "segment")
@@ -240,6 +241,8 @@ class VideoTab:
                     told.answers[row.time] = Kept.of(outcome.result, picture=told.path, question="", device="")
                 yield shown.listing(rows, words)
             yield shown.ended(rows, told, words) | runs.buttons.update(busy=False)
+        except Superseded:
+            yield gr.skip()
         except Cancelled:
             rows, note = runs.stopped(rows, words)
             yield shown.ended(rows, told, words) | {shown.notes: note} | runs.buttons.update(busy=False)

@@ -34,7 +34,7 @@ class View:
 
     Attributes:
         prepare: Brings the page to where it is taken.
-        size: Of the window; a narrow one is taken at its full length.
+        size: Of the window.
         scheme: "light" or "dark".
         locale: The browser's language.
     """
@@ -121,18 +121,16 @@ VIEWS: dict[str, View] = {
     "batch-light": View(batch),
     "video-dark": View(video, scheme="dark"),
     "compare-light": View(compare),
-    "narrow-light": View(example("Outline"), size=(390, 844)),
-    "narrow-dark": View(example("Describe"), size=(390, 844), scheme="dark"),
 }
 """The stills by the names of their files."""
 
 
-def shot(page: Page, *, full: bool = False) -> Image.Image:
+def shot(page: Page) -> Image.Image:
     """What the window shows, when nothing moves any more."""
     page.mouse.move(0, 0)
     page.evaluate("scrollTo(0, 0)")
     page.wait_for_function("[...document.images].every((image) => image.complete)")
-    return Image.open(BytesIO(page.screenshot(full_page=full, animations="disabled"))).convert("RGB")
+    return Image.open(BytesIO(page.screenshot(animations="disabled"))).convert("RGB")
 
 
 def take(browser: Browser, url: str, name: str) -> None:
@@ -140,7 +138,7 @@ def take(browser: Browser, url: str, name: str) -> None:
     view = VIEWS[name]
     page = open_page(browser, url, view)
     view.prepare(page)
-    shot(page, full=view.size[0] < 760).save(FOLDER / f"{name}.webp", quality=86, method=6)
+    shot(page).save(FOLDER / f"{name}.webp", quality=86, method=6)
     page.context.close()
 
 

@@ -266,6 +266,49 @@ def test_a_label_in_the_table_asks_for_the_rest(
     assert (pipeline.requests[-1].task, pipeline.requests[-1].text) == (task, "boat")
 
 
+# Answers that give way
+
+
+def test_a_question_that_takes_over_keeps_its_own_stop_and_is_not_said_to_be_stopped(
+    visit: Any, url: str, pipeline: StandInPipeline
+) -> None:
+    pipeline.held = True
+    visitor = visit(url)
+    visitor.page.locator(".example").first.click()
+    expect(visitor.page.locator("[data-testid=writing]")).to_have_text("two")
+    visitor.choose("Answer")
+    visitor.field("Question").fill("how many?")
+    visitor.field("Question").press("Enter")
+    assert pipeline.cancelled.wait(10)  # the first
+    expect(visitor.page.locator("[data-testid=writing]")).to_have_text("two")
+    expect(visitor.page.locator("#run")).to_be_disabled()
+    expect(visitor.page.locator("#notes")).to_be_empty()
+    visitor.page.keyboard.press("Escape")
+    expect(visitor.page.locator("#status")).to_contain_text("Stopped.")
+    expect(visitor.page.locator("#run")).to_be_enabled()
+    assert [request.task for request in pipeline.requests] == ["describe", "answer"]
+
+
+def test_another_picture_ends_the_answer_about_the_one_before_without_a_trace(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, tmp_path: Path
+) -> None:
+    pipeline.held = True
+    visitor = visit(url)
+    visitor.upload(picture)
+    visitor.run()
+    expect(visitor.page.locator("[data-testid=writing]")).to_have_text("two")
+    other = tmp_path / "other.png"
+    Image.new("RGB", (30, 40), "teal").save(other)
+    visitor.page.get_by_role("button", name="Remove Image").click()
+    visitor.upload(other)
+    assert pipeline.cancelled.wait(10)
+    expect(visitor.page.locator("#run")).to_be_enabled()
+    expect(visitor.page.locator("#stop")).not_to_be_visible()
+    expect(visitor.page.locator("#answer-panel")).to_contain_text("The answer appears here.")
+    expect(visitor.page.locator("#status")).to_be_empty()
+    expect(visitor.page.locator("#notes")).to_be_empty()
+
+
 # Live controls
 
 
