@@ -217,7 +217,8 @@ class Batch(Generic[S]):
                     self._cache.layers,
                     0,
                 )
-            self._steps(torch.zeros((2, 1), dtype=torch.long), self._shapes.spans[0])
+            for rows, span in shapes:  # each as it will be recorded: what cannot be compiled must be known before
+                self._steps(torch.zeros((2, rows), dtype=torch.long), span)
         except Exception as error:  # no compiler on this machine, or one of the many ways in which it can fail
             logger.warning("The layers run uncompiled: %s", error)
             self._decoder.compile(False)
@@ -285,7 +286,8 @@ class Batch(Generic[S]):
 
     def _synchronize(self) -> None:
         if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
+            # Not of the whole device, which fails while a thread records a graph for another model there.
+            torch.cuda.current_stream(self._device).synchronize()
 
 
 def _chosen(columns: torch.Tensor) -> list[Chosen]:

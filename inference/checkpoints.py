@@ -75,8 +75,13 @@ CHECKPOINTS: Mapping[str, Checkpoint] = MappingProxyType(
 VARIANTS = ("bfloat16", "float16", "float32", *QUANTIZED)
 """What may stand behind the name of a checkpoint, after a colon, so that it can be had in two ways at once."""
 
-_PARAMETERS: Mapping[str, float] = MappingProxyType({"10b": 9.66e9, "3b": 3.03e9})
-"""What `auto` chooses from, the best first, and how many parameters each has (known before anything is downloaded)."""
+_PARAMETERS: Mapping[str, tuple[float, float]] = MappingProxyType({"10b": (9.66e9, 8.32e9), "3b": (3.03e9, 2.02e9)})
+"""What `auto` chooses from, the best first: how many parameters each has, and how many of them can be quantized.
+
+Known before anything is downloaded."""
+
+_QUANTIZED_BYTES: Mapping[str, float] = MappingProxyType({"int8": 1.0, "int4": 0.5 + 4 / 128})
+"""What a parameter takes then, its share of a scale and a zero for every 128 included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +139,40 @@ def _path(name: str) -> Path | None:
         return None
 
 
-def choose(name: str, *, device: torch.device, hub: Hub | None = None) -> Choice:
+def choose(
+    name: str,
+    *,
+    device: torch.device,
+    dtype: str = "auto",
+    quantize: str = "none",
+    hub: Hub | None = None,
+    free: float | None = None,
+) -> Choice:
     """Resolves "auto" to the best checkpoint that can run here; other names stay as they are.
 
     That is the largest mix-448 checkpoint that the GPU's free memory holds and that is downloaded already or may be
     downloaded by whoever is logged in, else the embedded one.
 
     Args:
-        name: "auto", or the name of a checkpoint.
+        name: "auto", with a colon and one of `VARIANTS` behind it or not, or the name of a checkpoint.
         device: Where it is to run.
+        dtype: See `pick_dtype`.
+        quantize: "none", "int8" or "int4".
         hub: Where checkpoints come from.
+        free: Bytes that the device has left; by default it is asked.
     """
-    hub = hub or Hub()
-    if name != "auto":
+    plain, _, variant = name.partition(":")
+    if plain != "auto" or (variant and variant not in VARIANTS):
         return Choice(name, Sentence("{name} was asked for.", name=name))
+    if variant in QUANTIZED:
+        quantize = variant
+    elif variant:
+        dtype, quantize = variant, "none"
+    choice = _choose(device, dtype=dtype, quantize=quantize, hub=hub or Hub(), free=free)
+    return replace(choice, name=f"{choice.name}:{variant}") if variant else choice
+
+
+def _choose(device: torch.device, *, dtype: str, quantize: str, hub: Hub, free: float | None) -> Choice:
     if device.type != "cuda":
         return Choice(
             "demo",
@@ -155,15 +180,20 @@ def choose(name: str, *, device: torch.device, hub: Hub | None = None) -> Choice
                 "No GPU is used, so the small embedded model runs; the real models can be asked for with --model 3b."
             ),
         )
-    dtype = pick_dtype("auto", device)
-    free = free_memory(device)
-    fitting = [key for key, count in _PARAMETERS.items() if memory_needed(count * dtype.itemsize) <= free]
+    size = pick_dtype(dtype, device).itemsize
+
+    def needed(key: str) -> float:
+        parameters, quantized = _PARAMETERS[key]
+        return memory_needed(parameters * size + quantized * (_QUANTIZED_BYTES.get(quantize, size) - size))
+
+    free = free_memory(device) if free is None else free
+    fitting = [key for key in _PARAMETERS if needed(key) <= free]
     if not fitting:
         return Choice(
             "demo",
             Sentence(
                 "The 3B model needs about {need} of GPU memory and {free} are free, so the small embedded model runs.",
-                need=gigabytes(memory_needed(_PARAMETERS["3b"] * dtype.itemsize)),
+                need=gigabytes(needed("3b")),
                 free=gigabytes(free),
             ),
         )

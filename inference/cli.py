@@ -261,7 +261,8 @@ def _log_to_stderr(*, verbose: bool) -> None:
         # What the host says without a traceback is the sentence that this program ends with.
         handler.addFilter(lambda record: bool(record.exc_info) or record.name != "inference.hosting")
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, handlers=[handler], format="%(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs every request, addresses and all
+    for name in ("httpx", "httpx2"):  # they log every request, addresses and all
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _find(places: Iterable[str]) -> list[_Source]:
@@ -323,6 +324,7 @@ def _run(options: _Options, sources: Sequence[_Source], make_host: "Callable[[Se
             "command": options.command,
             "translate": options.translate,
             "model": host.statuses()[0].name,
+            "dtype": options.settings.dtype,
             "quantize": options.settings.quantize,
         }
         store = _Store(options.out, asked)

@@ -138,7 +138,8 @@ class Decoder:
         """Lets torch make fewer and larger kernels of each layer, once for all layers, when one first runs; or not."""
         for layer in self.layers:
             if wanted:
-                layer.compile(dynamic=True, backend=backend)
+                # The layers of all models have their code in common, and so the limit of how often it is compiled.
+                layer.compile(dynamic=True, backend=backend, recompile_limit=64)
             else:
                 layer._compiled_call_impl = None
 

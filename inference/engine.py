@@ -21,6 +21,7 @@ from inference.batch import MAX_NEW_TOKENS, Batch
 from inference.errors import InvalidInput, ModelUnavailable
 from inference.finished import FinishedAnswers
 from inference.generation import Event, Generation, Queued, Row, Started, TextStream, Token
+from inference.memory import release_memory
 from inference.queueing import Line
 from inference.reading import Reader
 from inference.sentences import Sentence
@@ -67,6 +68,7 @@ class Engine:
         self._finished = finished or FinishedAnswers()
         self._make_batch: MakeBatch = make_batch or partial(Batch, model, processor, slots=slots)
         self._broken = broken
+        self._on_gpu = model.device.type == "cuda"
         self._hang_seconds = hang_seconds
         self._deaths: deque[float] = deque(maxlen=DEATHS)
         self._closed = threading.Event()
@@ -221,8 +223,11 @@ class Engine:
             now = time.perf_counter()
             self._deaths.append(now)
             often = len(self._deaths) == DEATHS and now - self._deaths[0] < 60
-            if not (often or is_lost_device(error)):
+            # Whatever waits for a GPU that hangs hangs too, a new worker first.
+            lost = is_lost_device(error) or (self._on_gpu and isinstance(error, TimeoutError))
+            if not (often or lost):
                 traceback.clear_frames(error.__traceback__)  # they hold memory that the next worker needs
+                release_memory()
                 try:
                     self._worker = self._start(self._make_batch())
                 except Exception:
@@ -230,4 +235,4 @@ class Engine:
         if self._worker is None:
             self._line.close(ModelUnavailable(Sentence("The model is being started again. Try again in a minute.")))
             if self._broken is not None:
-                self._broken(is_lost_device(error))
+                self._broken(lost)

@@ -3,11 +3,15 @@
 Knows shapes and recordings. Knows neither model nor requests: the step is injected, and any step runs unrecorded too.
 """
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+
+_CAPTURING = threading.Lock()
+"""torch allows one capture at a time in a process, whatever the device."""
 
 _SPAN = 256
 """Spans are multiples of this: fewer graphs, at most so many positions looked at in vain."""
@@ -65,19 +69,21 @@ class StepGraphs:
 
     def record(self, rows: int, span: int) -> None:
         """Records the step for a shape. It runs a few times on zeros."""
-        inputs = torch.zeros((2, rows), dtype=torch.long, device=self._device)
-        aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]  # torch has no types here
-        aside.wait_stream(torch.cuda.current_stream(self._device))
-        with torch.cuda.stream(aside):  # what is allocated or compiled on a first run cannot be recorded
-            for _ in range(2):
-                self._step(inputs, span)
-        torch.cuda.current_stream(self._device).wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        # Other threads may use the GPU meanwhile, for another model or its translators.
-        with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):
-            outputs = self._step(inputs, span)
-        self._pool = graph.pool()
-        self._recordings[rows, span] = _Recording(graph, inputs, outputs)
+        with _CAPTURING, torch.cuda.device(self._device):
+            inputs = torch.zeros((2, rows), dtype=torch.long, device=self._device)
+            aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]  # torch has no types here
+            aside.wait_stream(torch.cuda.current_stream(self._device))
+            with torch.cuda.stream(aside):  # what is allocated or compiled on a first run cannot be recorded
+                for _ in range(2):
+                    self._step(inputs, span)
+            torch.cuda.current_stream(self._device).wait_stream(aside)
+            graph = torch.cuda.CUDAGraph()
+            # On a stream of this device: torch's own is of the one that was current when it was first needed, and
+            # would record nothing. Other threads may use the GPU meanwhile, for another model or its translators.
+            with torch.cuda.graph(graph, pool=self._pool, stream=aside, capture_error_mode="thread_local"):
+                outputs = self._step(inputs, span)
+            self._pool = graph.pool()
+            self._recordings[rows, span] = _Recording(graph, inputs, outputs)
 
     def forget(self) -> None:
         """Drops all recordings; steps run unrecorded from now on."""

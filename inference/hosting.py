@@ -3,7 +3,6 @@
 Knows the states of models. Knows nothing of tasks, texts or pages.
 """
 
-import gc
 import logging
 import threading
 import time
@@ -12,14 +11,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal, Protocol
 
-import torch
-
 from inference.batch import Batch
-from inference.checkpoints import Choice, choose, pick_device
+from inference.checkpoints import Checkpoint, Choice, choose, find, pick_device
 from inference.engine import Engine
 from inference.errors import InvalidInput, ModelUnavailable, UserError
 from inference.generation import Row
 from inference.loading import LoadedModel, load
+from inference.memory import release_memory
 from inference.sentences import Sentence
 from inference.settings import Settings
 from inference.translation import Translators
@@ -274,9 +272,7 @@ class ModelHost:
         if old is not None:
             old.engine.close()
         del old
-        gc.collect()  # a model, and the frames that failed, hold each other in circles
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        release_memory()
         self._load_one(index)
 
     def _update(self, index: int, **changes: object) -> None:
@@ -299,6 +295,30 @@ def _ready(choice: Choice, loaded: LoadedModel) -> ModelStatus:
     )
 
 
+def _each_once(choices: Sequence[Choice]) -> list[Choice]:
+    """The choices without those that mean a checkpoint that another means too, as `auto` and `demo` may.
+
+    Raises:
+        ModelUnavailable: Two different checkpoints have one name.
+    """
+    found: dict[str, Checkpoint] = {}
+    kept = []
+    for choice in choices:
+        try:
+            checkpoint = find(choice.name)
+        except ModelUnavailable:  # which loading it says
+            kept.append(choice)
+            continue
+        if checkpoint.name not in found:
+            found[checkpoint.name] = checkpoint
+            kept.append(choice)
+        elif found[checkpoint.name] != checkpoint:
+            raise ModelUnavailable(
+                Sentence("Two of the models are called {name}: rename one of the folders.", name=checkpoint.name)
+            )
+    return kept
+
+
 def host_models(settings: Settings, *, lost: Callable[[], None] | None = None) -> ModelHost:
     """The models that the settings ask for, not loaded yet.
 
@@ -307,12 +327,13 @@ def host_models(settings: Settings, *, lost: Callable[[], None] | None = None) -
         lost: Is called when the GPU failed in a way that only a new process can mend.
 
     Raises:
-        ModelUnavailable: There is no such device.
+        ModelUnavailable: There is no such device, or two different models have one name.
     """
     device = pick_device(settings.device)
+    dtype, quantize = settings.dtype, settings.quantize
     return ModelHost(
-        [choose(name, device=device) for name in settings.models],
-        load=partial(load, device=device, dtype=settings.dtype, quantize=settings.quantize),
+        _each_once([choose(name, device=device, dtype=dtype, quantize=quantize) for name in settings.models]),
+        load=partial(load, device=device, dtype=dtype, quantize=quantize),
         translators=lambda loaded: Translators(loaded.translators, device=loaded.device),
         queue_size=settings.max_queue,
         hang_seconds=settings.hang_seconds,

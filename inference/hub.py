@@ -47,6 +47,9 @@ Progress = Callable[[float, str], None]
 """Is told how far something is, from 0 to 1, and what is being done, in a short sentence."""
 
 
+_WEIGHTS = (".bin", ".safetensors")
+
+
 @dataclass(frozen=True, slots=True)
 class Repository:
     """A repository on the hub.
@@ -232,21 +235,25 @@ class Hub:
             patterns: Like "*.json"; of weights, one kind is enough.
         """
         pickled = any(pattern.endswith(".bin") for pattern in patterns)
-        for skipped in ("*.bin", "*.safetensors") if pickled else ("*.bin",):
+        for skipped in _WEIGHTS if pickled else _WEIGHTS[:1]:
             try:
-                return Path(
+                folder = Path(
                     snapshot_download(
                         repository.id,
                         repo_type=repository.kind,
                         revision=repository.revision,
                         allow_patterns=list(patterns),
-                        ignore_patterns=[skipped],
+                        ignore_patterns=[f"*{skipped}"],
                         cache_dir=self.folder,
                         local_files_only=True,
                     )
                 )
             except (LocalEntryNotFoundError, HFValidationError):
                 continue
+            # Where the list of files was never asked for, whatever is there counts as all.
+            weights = [name for name in patterns if name.endswith(_WEIGHTS) and not fnmatch(name, f"*{skipped}")]
+            if not weights or any(any(folder.glob(pattern)) for pattern in weights):
+                return folder
         return None
 
     def _plan(self, repository: Repository, patterns: Sequence[str]) -> tuple[list[str], int]:

@@ -134,7 +134,7 @@ def load(
     progress(0.98, Sentence("Loading the mask decoder"))
     mask_decoder, mask_problem = _load_mask_decoder(folder, hub)
     if device.type == "cuda":
-        torch.cuda.synchronize(device)
+        torch.cuda.current_stream(device).synchronize()
     progress(1.0, Sentence("{name} is ready", name=checkpoint.name))
     return LoadedModel(
         name=checkpoint.name,
@@ -243,7 +243,8 @@ def _load_model(
         model, info = PaliGemmaForConditionalGeneration.from_pretrained(
             folder,
             config=config,
-            dtype=dtype,
+            # As they are in the files, which then are only mapped, if what is quantized would else be copied before.
+            dtype=dtype if quantize == "none" else "auto",
             # Weights that will be quantized go to the device one by one, after that: it need never hold them all.
             device_map={"": device if quantize == "none" else torch.device("cpu")},
             # Gemma 2 caps its attention logits, which sdpa cannot; the vision tower has no such cap.
@@ -287,6 +288,8 @@ def _load_model(
     model.requires_grad_(False)
     if quantize != "none":
         decoder.quantize(model, quantize, device)
+        for parameter in model.parameters():  # what was not quantized
+            parameter.data = parameter.data.to(device, dtype)
         model.to(device)
     if _sees_in_float32(dtype, device):
         for part in _seeing(model):

@@ -3,6 +3,7 @@
 Knows shapes, slots and bytes. Knows no model and no requests.
 """
 
+import gc
 import math
 import threading
 from collections import OrderedDict
@@ -45,6 +46,13 @@ def _zeros(shape: tuple[int, ...], *, dtype: torch.dtype, device: torch.device) 
         return torch.zeros(shape, dtype=dtype, device=device)
     untouched = np.zeros(math.prod(shape) * dtype.itemsize, dtype=np.uint8)
     return torch.from_numpy(untouched).view(dtype).view(shape)
+
+
+def release_memory() -> None:
+    """Gives back what nobody uses any more: a batch and its graphs hold each other in circles."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 class FeatureCache:

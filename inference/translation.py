@@ -96,6 +96,10 @@ class Translator:
                     weights_only=True,
                     output_loading_info=True,
                 )
+        except (MemoryError, torch.OutOfMemoryError) as error:
+            raise ModelUnavailable(
+                Sentence("The memory of {device} ran out while {name} was loading.", device=str(device), name=source)
+            ) from error
         except Exception as error:  # damaged files raise anything
             logger.warning("The translation model %s cannot be loaded", source, exc_info=error)
             raise ModelUnavailable(

@@ -23,6 +23,7 @@ from benchmarks.make_checkpoint import SIZES, make_checkpoint
 from inference import checkpoints
 from inference.checkpoints import (
     CHECKPOINTS,
+    FILES,
     choose,
     find,
     pick_device,
@@ -31,10 +32,12 @@ from inference.checkpoints import (
 from inference.engine import Engine
 from inference.errors import ModelUnavailable
 from inference.generation import Token
+from inference.hosting import host_models
 from inference.hub import Hub, Repository
 from inference.loading import LoadedModel, load
 from inference.machine import available_memory
 from inference.parsing import parse
+from inference.settings import Settings
 from tests.support.hub import MEMBER, STRANGER, StandInHub
 
 CPU = torch.device("cpu")
@@ -473,6 +476,52 @@ def test_auto_without_a_gpu_is_the_demo_and_says_so(hub: Hub) -> None:
     choice = choose("auto", device=CPU, hub=hub)
     assert choice.name == "demo"
     assert choice.reason.startswith("No GPU is used")
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "quantize", "gigabytes", "chosen"),
+    [
+        pytest.param("auto", "bfloat16", "none", 24, "10b", id="the largest that fits"),
+        pytest.param("auto", "float32", "none", 24, "3b", id="twice the size in float32"),
+        pytest.param("auto", "bfloat16", "none", 6, "demo", id="none fits"),
+        pytest.param("auto", "bfloat16", "int4", 6, "3b", id="in a few bits one does"),
+        pytest.param("auto:int4", "bfloat16", "none", 6, "3b:int4", id="bits behind the name"),
+        pytest.param("auto:float32", "bfloat16", "int8", 12, "demo:float32", id="a dtype behind the name"),
+    ],
+)
+def test_auto_reckons_with_the_precision_that_is_asked_for(
+    original: Path, stand_in: StandInHub, hub: Hub, name: str, dtype: str, quantize: str, gigabytes: int, chosen: str
+) -> None:
+    for key in ("3b", "10b"):
+        repository = CHECKPOINTS[key].repository
+        assert repository is not None
+        stand_in.add(repository.id, original, gated=True)
+    cuda = torch.device("cuda")
+    choice = choose(name, device=cuda, dtype=dtype, quantize=quantize, hub=member(hub), free=gigabytes * 1e9)
+    assert choice.name == chosen
+
+
+def test_a_repository_of_which_only_the_configuration_is_there_is_not_downloaded(
+    original: Path, stand_in: StandInHub, hub: Hub
+) -> None:
+    stand_in.add("someone/tuned", original)
+    repository = find("someone/tuned").repository
+    assert repository is not None
+    hub.file(repository, "config.json")
+    assert hub.cached(repository, patterns=FILES) is None
+    hub.checkout(repository, patterns=FILES)
+    assert hub.cached(repository, patterns=FILES) is not None
+
+
+def test_models_that_are_the_same_are_loaded_once() -> None:
+    host = host_models(Settings(models=("auto", "demo", "demo:int8"), device="cpu"))
+    assert [status.asked for status in host.statuses()] == ["demo", "demo:int8"]
+
+
+def test_different_models_of_one_name_are_refused(original: Path, tmp_path: Path) -> None:
+    other = shutil.copytree(original, tmp_path / original.name)
+    settings = Settings(models=(str(original), str(other)), device="cpu")
+    assert "are called tiny" in sentence_of(lambda: host_models(settings))
 
 
 def test_a_name_that_was_asked_for_is_taken(hub: Hub) -> None:
