@@ -205,7 +205,9 @@ class Pipeline:
             return Translation("es", " ; ".join(translated)), detections
         if not parsed.text:
             return None, detections
-        if request.language == "es" and tasks.TASKS[request.task].has_language:
+        if tasks.TASKS[request.task].has_language and request.language != "en":
+            if request.language != "es":
+                raise InvalidInput(Sentence("only answers in English are translated."))
             return Translation("es", parsed.text), detections  # the model itself answered in Spanish
         return Translation("es", hosted.translators.translate("en-es", [parsed.text])[0]), detections
 

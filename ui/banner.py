@@ -59,10 +59,11 @@ class Banner:
             notices(statuses, self._words(visitor)),
             gr.Timer(active=not settled),
             *(
-                gr.Radio(
+                gr.update(
                     choices=names,
-                    value=name if name in names else loaded.get(name or "", ready),
                     visible=len(names) > 1,
+                    # One that stays is not sent back: another may have been chosen meanwhile.
+                    **({} if name in names else {"value": loaded.get(name or "", ready)}),
                 )
                 for name in chosen
             ),

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 _MEGABYTE = 1024 * 1024
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
-_FILES_AT_ONCE = 64
+_FILES_AT_ONCE = 32
 """Files of the largest size that one upload may bring."""
 
 

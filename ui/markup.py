@@ -43,19 +43,24 @@ def empty(sentence: str) -> str:
     return f'<p class="empty">{sentence}</p>'
 
 
-def answer(text: str, *, translation: str | None, words: Words, naming: Naming | None = None) -> str:
+def answer(
+    text: str, *, translation: str | None, words: Words, language: str = "", naming: Naming | None = None
+) -> str:
     """An answer in words, and beside it the Spanish one if there is one.
 
     Args:
         text: What the model wrote.
         translation: The same in Spanish, or None.
         words: The page's texts.
+        language: Code of the language that the model wrote in, or empty if nobody knows.
         naming: Makes words of the text buttons that look for what they name; None for a text in which none does.
     """
     pieces = [(text, None)] if naming is None else list(naming.pieces(text))
     body = _words(pieces, words)
-    heading = words("result.english" if translation is not None else "result.answer")
-    cards = [_card(text, body=body, heading=heading, words=words)]
+    heading = words("result.english" if language == "en" and translation is not None else "result.answer")
+    cards = []
+    if not (language == "es" and translation == text):
+        cards.append(_card(text, body=body, heading=heading, words=words, language=language))
     if translation is not None:
         cards.append(
             _card(translation, body=escape(translation), heading=words("result.spanish"), words=words, language="es")
@@ -70,8 +75,8 @@ def writing(raw: str, *, words: Words) -> str:
     marked = _CODE_TOKEN.sub(lambda match: f'<span class="codes">{match.group()}</span>', escape(raw))
     return (
         f'<div class="answers"><section class="answer-card"><header><h3>{words("result.answer")}</h3></header>'
-        f'<p class="answer-text" data-testid="writing">{marked}<span class="caret" aria-hidden="true"></span></p>'
-        "</section></div>"
+        f'<p class="answer-text" data-testid="writing" dir="auto">{marked}'
+        '<span class="caret" aria-hidden="true"></span></p></section></div>'
     )
 
 
@@ -199,8 +204,8 @@ def thread(asked: Sequence[tuple[str, str]], *, chosen: int | None, words: Words
     """
     entries = "".join(
         f'<li><button type="button" class="entry" data-event="select" data-entry="{place}"'
-        f'{" aria-current=true" if place == chosen else ""}><span class="asked">{escape(question)}</span> '
-        f'<span class="said">{escape(said)}</span></button></li>'
+        f'{" aria-current=true" if place == chosen else ""}><span class="asked" dir="auto">{escape(question)}</span> '
+        f'<span class="said" dir="auto">{escape(said)}</span></button></li>'
         for place, (question, said) in enumerate(asked)
     )
     return (
@@ -236,7 +241,7 @@ def _asks(name: str, task: str) -> str:
 def _card(text: str, *, body: str, heading: str, words: Words, language: str = "") -> str:
     attribute = f' lang="{escape(language)}"' if language else ""
     shown = (
-        f'<p class="answer-text" data-testid="answer"{attribute}>{body}</p>'
+        f'<p class="answer-text" data-testid="answer" dir="auto"{attribute}>{body}</p>'
         if text.strip()
         else f'<p class="answer-text nothing" data-testid="answer">{words("result.nothing")}</p>'
     )
@@ -382,7 +387,7 @@ def player(path: str, *, tracks: Iterable[tuple[str, str, str]] = (), words: Wor
     return (
         f'<video class="clip" controls muted playsinline preload="metadata" aria-label="{words("video.clip")}" '
         f'src="gradio_api/file={escape(quote(path))}">{subtitles}</video>'
-        f'<p class="hint unplayable" hidden>{words("video.unplayable")}</p>'
+        f'<p class="hint unplayable">{words("video.unplayable")}</p>'
     )
 
 
@@ -416,7 +421,7 @@ def _said_of(row: Row, words: Words) -> str:
         entries = overlay.legend(result.detections, shown)
         said = legend((label, "#{:02x}{:02x}{:02x}".format(*colour), count) for label, colour, count in entries)
     elif result.text.strip():
-        said = f"<p>{escape(result.text)}</p>"
+        said = f'<p dir="auto">{escape(result.text)}</p>'
     else:
         said = "" if problems else f'<p class="quiet">{words("run.nothing")}</p>'
     if result.translation is not None and not (result.detections and shown == "es"):

@@ -11,7 +11,7 @@ from pathlib import Path
 LIST = Path(__file__).parent.parent / "assets" / "texts" / "en" / "no_things.txt"
 
 _WORD = re.compile(r"[A-Za-z]+(?:['’-][A-Za-z]+)*")
-_IN_ENGLISH = re.compile(r"(?:cap|caption|describe|answer|question) en\b")
+_SPEAKING = re.compile(r"(?:cap|caption|describe|answer|question) ([a-z]{2,3})\b")
 _SHORTEST = 3
 
 
@@ -45,6 +45,7 @@ class Naming:
             yield text[end:], None
 
 
-def is_english(prompt: str) -> bool:
-    """Whether a prompt asks for words of the model's own, in English; not for those that stand in the picture."""
-    return _IN_ENGLISH.match(prompt) is not None
+def language_of(prompt: str) -> str:
+    """Code of the language in which a prompt asks for words of the model's own, or empty: others it may have read."""
+    match = _SPEAKING.match(prompt)
+    return match[1] if match else ""

@@ -105,8 +105,9 @@ def launch_options(settings: Settings, page: Page, *, routes: Sequence[BaseRoute
         page: What `build` made.
         routes: Addresses beside the page's own.
     """
+    largest = max(settings.max_upload_mb, settings.max_video_mb)
     app: dict[str, Any] = {
-        "middleware": [Middleware(UploadDoor, max_megabytes=settings.max_upload_mb, keep_for=HOUR)],
+        "middleware": [Middleware(UploadDoor, max_megabytes=largest, keep_for=HOUR)],
         "routes": list(routes),
     }
     if page.tools is not None:
@@ -119,7 +120,7 @@ def launch_options(settings: Settings, page: Page, *, routes: Sequence[BaseRoute
         # Whoever waits holds a thread until the engine answers; the others are for pictures and for the page.
         "max_threads": settings.max_queue * len(settings.models) + SPARE_THREADS,
         # A picture may be smaller than this; that is checked where it is opened.
-        "max_file_size": f"{int(max(settings.max_upload_mb, settings.max_video_mb) * 1024)}kb",
+        "max_file_size": f"{int(largest * 1024)}kb",
         "mcp_server": False,  # `ui.tools` is one
         "app_kwargs": app,
         "show_error": False,

@@ -17,7 +17,7 @@ from ui import components, markup
 from ui.components import Drawing
 from ui.look import Look, Shown, build_look
 from ui.markup import Words
-from ui.naming import Naming, is_english
+from ui.naming import Naming, language_of
 from ui.texts import Texts
 
 Update = dict[Any, Any]
@@ -104,8 +104,10 @@ class Results:
         }
         if image is not None and result.detections:
             return update | {self.answer: ""} | self.drawn(image, result, look=look, words=words)
-        names = naming if is_english(result.prompt) else None
-        return update | {self.answer: markup.answer(result.text, translation=translation, words=words, naming=names)}
+        language = language_of(result.prompt)
+        names = naming if language == "en" else None
+        shown = markup.answer(result.text, translation=translation, words=words, language=language, naming=names)
+        return update | {self.answer: shown}
 
     def drawn(self, image: Image.Image, result: Result, *, look: Shown, words: Words) -> Update:
         """Drawing, legend and table of the detections that the look does not hide."""

@@ -1,6 +1,6 @@
 """Colours, type and spacing of the page, as tokens that every gradio component follows.
 
-Knows no layout: that is in `assets/style.css`.
+Knows no layout: that is in `assets/styles`.
 """
 
 import gradio as gr
@@ -64,6 +64,8 @@ def build_theme() -> gr.themes.Base:
         block_border_color="*neutral_200",
         block_border_color_dark="*neutral_800",
         block_border_width="1px",
+        input_placeholder_color="*neutral_500",
+        input_placeholder_color_dark="*neutral_400",
         block_shadow="none",
         block_label_background_fill="transparent",
         block_label_background_fill_dark="transparent",

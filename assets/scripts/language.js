@@ -3,7 +3,9 @@
 
 const noteLanguage = () => {
   const shown = document.getElementById("page-language")?.textContent.trim();
-  if (!/^[a-z]{2}$/.test(shown ?? "") || document.cookie.includes(`page_language=${shown}`)) return;
+  if (!/^[a-z]{2}$/.test(shown ?? "")) return;
+  document.documentElement.lang = shown; // gradio's own page says "en" whatever it shows
+  if (document.cookie.includes(`page_language=${shown}`)) return;
   document.cookie = `page_language=${shown}; path=/; SameSite=Lax`;
 };
 

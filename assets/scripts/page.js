@@ -15,17 +15,24 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-document.addEventListener("click", (event) => {
-  const narrow = matchMedia("(width <= 760px)").matches;
-  if (narrow && event.target.closest("#run, .example, .word, .entry")) {
-    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
-    document.getElementById("results")?.scrollIntoView({ behavior });
-  }
-});
+const panelOf = (part) => part.closest("[role=tabpanel]");
+
+const showAnswers = (part) => {
+  if (!part || !matchMedia("(width <= 760px)").matches) return;
+  const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+  panelOf(part)?.querySelector("#results, .run-results, #compare-results")?.scrollIntoView({ behavior });
+};
 
 document.addEventListener("click", (event) => {
+  showAnswers(event.target.closest(".run-button, .example, .try, .word, .entry"));
   // The answer stops at its next token, and says so then.
-  if (event.target.closest("#stop")) document.querySelector("#status .status")?.classList.add("stopping");
+  const stop = event.target.closest(".stop-button");
+  if (stop) panelOf(stop)?.querySelectorAll(".status.live").forEach((status) => status.classList.add("stopping"));
+});
+
+document.addEventListener("keydown", (event) => {
+  const field = event.target.closest?.("#form, .run-form, #compare-form") && event.target.matches("textarea, [type=text]");
+  if (field && event.key === "Enter" && !event.shiftKey) showAnswers(event.target);
 });
 
 document.addEventListener("click", async (event) => {
@@ -37,7 +44,7 @@ document.addEventListener("click", async (event) => {
   } catch {
     return; // not allowed on plain http beyond this machine; the text can still be selected
   }
-  const label = copy.textContent;
+  copy.dataset.label ??= copy.textContent; // pressed again in time, it says that it was copied
   copy.textContent = copy.dataset.copied;
-  setTimeout(() => (copy.textContent = label), 1500);
+  setTimeout(() => (copy.textContent = copy.dataset.label), 1500);
 });

@@ -11,9 +11,16 @@ document.addEventListener("click", (event) => {
 document.addEventListener(
   "error",
   (event) => {
-    if (!event.target.matches?.("video.clip")) return;
-    event.target.classList.add("unplayed");
-    event.target.parentElement.querySelector(".unplayable").hidden = false;
+    // Noted outside of what the server writes, which is written anew when the subtitles come.
+    if (event.target.matches?.("video.clip")) event.target.closest("#video-player").dataset.unplayed = "";
   },
-  true, // errors of media do not bubble
+  true, // events of media do not bubble
+);
+
+document.addEventListener(
+  "loadstart",
+  (event) => {
+    if (event.target.matches?.("video.clip")) delete event.target.closest("#video-player").dataset.unplayed;
+  },
+  true,
 );

@@ -65,8 +65,8 @@ def test_other_errors_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
 
 
 def test_an_upload_without_an_end_is_cut_off(tmp_path: Path) -> None:
-    assert post(tmp_path, [], content=bytes(64 * 2**20)).status_code == 200
-    answer = post(tmp_path, [], content=bytes(64 * 2**20 + 1))
+    assert post(tmp_path, [], content=bytes(32 * 2**20)).status_code == 200
+    answer = post(tmp_path, [], content=bytes(32 * 2**20 + 1))
     assert answer.status_code == 413
     assert "too much for one upload" in answer.text
 

@@ -1,11 +1,13 @@
 """What becomes HTML: everything from outside is escaped, and numbers read well."""
 
+import re
+
 import pytest
 
 from inference.types import Detection
 from ui import markup
 from ui.markup import Words
-from ui.naming import Naming, is_english
+from ui.naming import Naming, language_of
 from ui.texts import Texts
 
 HOSTILE = ["<script>alert(1)</script>", "<loc0001>", "<img src=x onerror=alert(1)>", "\" onclick='x'", "&lt;b&gt;"]
@@ -89,12 +91,30 @@ def test_words_that_may_name_a_thing_are_told_from_others(text: str, names: list
 
 
 @pytest.mark.parametrize(
-    ("prompt", "english"),
-    [("cap en", True), ("describe en", True), ("answer en what?", True), ("caption es", False), ("ocr", False),
-     ("detect cat", False), ("captain en", False)],
+    ("prompt", "language"),
+    [("cap en", "en"), ("describe en", "en"), ("answer fil what?", "fil"), ("caption es", "es"), ("ocr", ""),
+     ("detect cat", ""), ("captain en", "")],
 )  # fmt: skip
-def test_the_models_own_english_is_told_from_other_text(prompt: str, english: bool) -> None:
-    assert is_english(prompt) is english
+def test_the_language_of_the_models_own_words_is_told_from_text_that_it_read(prompt: str, language: str) -> None:
+    assert language_of(prompt) == language
+
+
+@pytest.mark.parametrize(
+    ("text", "translation", "language", "headings"),
+    [
+        pytest.param("a boat", "un barco", "en", ["English", "Español"], id="English and Spanish"),
+        pytest.param("no", "no", "en", ["English", "Español"], id="the same in both"),
+        pytest.param("un barco", "un barco", "es", ["Español"], id="Spanish of the model's own"),
+        pytest.param("AUSGANG", "salida", "", ["Answer", "Español"], id="read from a picture"),
+        pytest.param("un bateau", None, "fr", ["Answer"], id="another language"),
+    ],
+)
+def test_an_answer_is_headed_by_its_language_where_that_is_known(
+    text: str, translation: str | None, language: str, headings: list[str]
+) -> None:
+    html = markup.answer(text, translation=translation, words=WORDS, language=language)
+    assert re.findall(r"<h3>(.*?)</h3>", html) == headings
+    assert (f' lang="{language}"' in html) == bool(language)
 
 
 def test_a_row_says_where_its_thing_is() -> None:

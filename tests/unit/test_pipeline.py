@@ -4,6 +4,7 @@ import math
 import pickle
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +14,10 @@ from PIL import Image
 from inference.checkpoints import Choice
 from inference.engine import Token
 from inference.errors import InvalidInput, ModelUnavailable
-from inference.hosting import ModelHost
+from inference.hosting import ModelHost, host_models
 from inference.loading import LoadedModel
 from inference.pipeline import Pipeline, Progress, score
+from inference.settings import Settings
 from inference.tasks import TASKS
 from inference.types import Detection, Request, Result
 from tests.support.tiny import tiny_model, tiny_processor
@@ -238,3 +240,25 @@ def test_requests_and_results_can_be_sent_to_another_process(pipeline):
 
     assert pickle.loads(pickle.dumps(result)) == result
     assert np.array_equal(np.asarray(pickle.loads(pickle.dumps(asked)).image), np.asarray(asked.image))
+
+
+@pytest.mark.parametrize(
+    ("language", "translated", "note"),
+    [
+        pytest.param("en", True, "", id="English"),
+        pytest.param("es", False, "", id="Spanish of the model's own"),
+        pytest.param("fr", False, "only answers in English are translated", id="another language"),
+    ],
+)
+def test_only_english_is_translated(examples: Path, language: str, translated: bool, note: str):
+    host = host_models(Settings(models=("demo",), device="cpu"))
+    host.start()
+    host.wait()
+    with Image.open(examples / "boats.webp") as picture:
+        asked = Request(picture.convert("RGB"), "describe", language=language, translate=True)
+    result = Pipeline(host).run(asked)
+    host.close()
+
+    assert (result.translation is not None and result.translation.text != result.text) == translated
+    assert (result.translation is None) == bool(note)
+    assert note in " ".join(result.problems)

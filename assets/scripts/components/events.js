@@ -10,6 +10,9 @@ element.addEventListener("click", (event) => {
 });
 
 watch("value", () => {
+  // The newest of what was asked is the last in a list that may be longer than its place.
+  const list = element.querySelector(".thread ol");
+  if (list && !pressed) list.scrollTop = list.scrollHeight;
   // What was pressed was written anew, and lost the focus by that.
   if (pressed && document.activeElement === document.body) element.querySelector(`[data-entry="${pressed}"]`)?.focus();
   pressed = null;
