@@ -153,7 +153,9 @@ class ModelHost:
             if not candidates:
                 names = ", ".join(status.name for status in self._statuses)
                 raise InvalidInput(
-                    Sentence("There is no model “{name}” here. There is: {names}.", name=(name or "")[:80], names=names)
+                    Sentence(
+                        "There is no model “{name}” here. There are: {names}.", name=(name or "")[:80], names=names
+                    )
                 )
             status = candidates[0]
             if status.state == "ready":

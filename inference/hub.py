@@ -499,7 +499,7 @@ def _http(hub: Hub, error: HfHubHTTPError, repository: Repository, _: str | None
 
 def _offline(hub: Hub, _: Any, repository: Repository, __: str | None) -> Sentence:
     return Sentence(
-        "{repository} has not been downloaded to {folder} yet, and HF_HUB_OFFLINE forbids to ask the hub: unset it, or "
+        "{repository} has not been downloaded to {folder} yet, and HF_HUB_OFFLINE forbids asking the hub: unset it, or "
         "download the model first.",
         repository=str(repository),
         folder=str(hub.folder),

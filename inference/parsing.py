@@ -140,8 +140,8 @@ _TOO_MANY = (
     "{count:,} objects were left out: only the first {most} are kept.",
 )
 _UNNAMED = (
-    "1 object was not named by the model, so it is any of the things asked for.",
-    "{count:,} objects were not named by the model, so it is any of the things asked for.",
+    "1 object was not named by the model, so it may be any of the things asked for.",
+    "{count:,} objects were not named by the model, so they may be any of the things asked for.",
 )
 
 

@@ -175,6 +175,8 @@ class _Decoder:
         self._clip = clip
         self._container = container
         self._stream = stream
+        # A pixel may be wider or narrower than it is high; what a header says beyond this is no picture's shape.
+        self._pixel = min(4.0, max(0.25, float(stream.sample_aspect_ratio or 1)))
         self._patience = clip.limits.patience  # for decoding alone: between two frames, a model may take its time
         self._position = clip.stamps[0] - 1
         self._decoded: Iterator[VideoFrame] = container.decode(stream)
@@ -185,7 +187,8 @@ class _Decoder:
             at, begin = self._clip.seconds_at(stamp), time.monotonic()
             try:
                 self._go_to(stamp, force=damaged)
-                frame = Frame(at, _upright(self._next(stamp, until=begin + self._patience), self._clip.limits))
+                decoded = self._next(stamp, until=begin + self._patience)
+                frame = Frame(at, _upright(decoded, self._clip.limits, pixel=self._pixel))
             except InvalidVideo as error:
                 frame = Frame(at, None, error)
             # As with pictures, hostile bytes raise nearly anything.
@@ -388,11 +391,17 @@ def _scan(
     return ordered, tuple(sorted(keys)), last
 
 
-def _upright(frame: VideoFrame, limits: ClipLimits) -> Image.Image:
-    """The picture as a player shows it: with square pixels, turned upright, no larger than allowed."""
+def _upright(frame: VideoFrame, limits: ClipLimits, *, pixel: float) -> Image.Image:
+    """The picture as a player shows it: with square pixels, turned upright, no larger than allowed.
+
+    Args:
+        frame: As it was decoded.
+        limits: How large it may be, before and after.
+        pixel: How wide a pixel of it is, in heights.
+    """
     if frame.width * frame.height > limits.max_megapixels * _MEGAPIXEL:
         raise InvalidVideo(Sentence("This frame of the video is larger than allowed."))
-    width, height = float(frame.width), float(frame.height)
+    width, height = frame.width * pixel, float(frame.height)
     smaller = min(1.0, limits.max_side / max(width, height))
     size = {"width": max(1, round(width * smaller)), "height": max(1, round(height * smaller))}
     image: Image.Image = frame.reformat(**size, format="rgb24", interpolation="AREA").to_image()  # type: ignore[no-untyped-call]

@@ -173,7 +173,7 @@ class ToolServer:
     async def _call(self, name: str, arguments: dict[str, Any]) -> tuple[list[types.ContentBlock], dict[str, Any]]:
         """Answers; what is raised here reaches the assistant as its message."""
         if name not in TASKS:
-            raise ValueError(f"There is no tool “{name[:40]}”. There is: {', '.join(TASKS)}.")
+            raise ValueError(f"There is no tool “{name[:40]}”. There are: {', '.join(TASKS)}.")
         call = _Call(self._context, name, arguments, uploads=self._uploads)
         try:
             # Whoever leaves does not wait until the thread notices.

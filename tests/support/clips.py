@@ -1,6 +1,7 @@
 """Clips that PyAV makes for a test: a red square that moves from left to right."""
 
 import struct
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ def make_clip(
     size: tuple[int, int] = (160, 120),
     codec: str = "mpeg4",
     rotation: int = 0,
+    pixel: Fraction = Fraction(1),
     sound: bool = False,
     **options: Any,
 ) -> Path:
@@ -32,6 +34,7 @@ def make_clip(
         size: Width and height of the pictures as they are coded.
         codec: libav's name of it.
         rotation: Degrees counterclockwise by which a player turns the pictures.
+        pixel: How wide a pixel of them is, in heights.
         sound: Whether there is a second of silence too.
         options: Those of the codec.
     """
@@ -41,6 +44,7 @@ def make_clip(
         if stream is not None:
             stream.width, stream.height = size
             stream.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+            stream.codec_context.sample_aspect_ratio = pixel
             if rotation:
                 stream.set_display_rotation(rotation)
             for number in range(frames):

@@ -719,7 +719,7 @@ def test_offline_mode_uses_what_is_downloaded_and_says_so_of_what_is_not(
     stand_in.requests.clear()
     assert answer(load("someone/tuned", device=CPU, progress=silent, hub=hub)) == answer(loaded)
     said = sentence_of(lambda: load("3b", device=CPU, progress=silent, hub=hub))
-    assert "HF_HUB_OFFLINE forbids to ask the hub" in said
+    assert "HF_HUB_OFFLINE forbids asking the hub" in said
     assert stand_in.requests == []
 
 

@@ -3,6 +3,7 @@
 import random
 import struct
 from contextlib import suppress
+from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
@@ -51,6 +52,20 @@ def test_how_pictures_depend_on_each_other_makes_no_difference(tmp_path: Path, g
 def test_a_clip_with_fewer_pictures_than_wanted_gives_each_once(tmp_path: Path) -> None:
     frames = list(open_clip(make_clip(tmp_path / "clip.mp4", frames=3)).frames(8))
     assert [round(frame.time, 2) for frame in frames] == [0.0, 0.1, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("pixel", "size"),
+    [
+        pytest.param(Fraction(2), (320, 120), id="wide"),
+        pytest.param(Fraction(1, 2), (80, 120), id="narrow"),
+        pytest.param(Fraction(100), (640, 120), id="wider than any"),
+    ],
+)
+def test_a_frame_has_square_pixels(tmp_path: Path, pixel: Fraction, size: tuple[int, int]) -> None:
+    frame = next(open_clip(make_clip(tmp_path / "clip.mp4", pixel=pixel)).frames(1))
+    assert frame.image is not None
+    assert frame.image.size == size
 
 
 @pytest.mark.parametrize(
