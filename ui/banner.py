@@ -14,6 +14,8 @@ from ui import components, markup
 from ui.context import PRIVATE, Context
 from ui.markup import Words
 
+SETTLED = ("ready", "failed")
+
 REAL_MODEL_COMMAND = "python app.py --model 3b"
 
 
@@ -29,7 +31,10 @@ class Banner:
 
     def build(self) -> None:
         """Puts the notices on the page."""
-        self._notices = components.html(notices(self._context.host.statuses(), self._words(None)), elem_id="banner")
+        settled, pending = notices(self._context.host.statuses(), self._words(None))
+        # In two parts: what is written anew every second closes what a reader has unfolded.
+        self._settled = components.html(settled, elem_id="banner")
+        self._pending = components.html(pending, elem_id="loading")
         self._timer = gr.Timer(1.0)
 
     def wire(self, page: gr.Blocks, choices: Sequence[gr.Radio]) -> gr.events.Dependency:
@@ -38,7 +43,7 @@ class Banner:
         Returns:
             What happens when the page opens.
         """
-        outputs = [self._notices, self._timer, *choices]
+        outputs = [self._settled, self._pending, self._timer, *choices]
         self.ticked = self._timer.tick(self.refresh, inputs=list(choices), outputs=outputs, **PRIVATE)
         return page.load(self.refresh, inputs=list(choices), outputs=outputs, **PRIVATE)
 
@@ -50,13 +55,13 @@ class Banner:
             chosen: The models that are chosen now.
         """
         statuses = self._context.host.statuses()
-        settled = all(status.state in ("ready", "failed") for status in statuses)
+        settled = all(status.state in SETTLED for status in statuses)
         names = [status.name for status in statuses]
         # A model that was asked for as `3b` has another name once it is loaded.
         loaded = {status.asked: status.name for status in statuses}
         ready = next((status.name for status in statuses if status.state == "ready"), None)
         return [
-            notices(statuses, self._words(visitor)),
+            *notices(statuses, self._words(visitor)),
             gr.Timer(active=not settled),
             *(
                 gr.update(
@@ -73,11 +78,14 @@ class Banner:
         return Words(self._context.texts, self._context.texts.language_of(visitor))
 
 
-def notices(statuses: Sequence[ModelStatus], words: Words) -> str:
-    """One notice for each model that has something to say."""
+def notices(statuses: Sequence[ModelStatus], words: Words) -> tuple[str, str]:
+    """A notice for each model that has something to say: of the settled ones, and of those that load or wait."""
     first = next((status for status in statuses if status.embedded), None)  # what it says holds for its variants too
-    shown = (status if status is first else replace(status, embedded=False) for status in statuses)
-    return "".join(_notice(status, words) for status in shown)
+    made: dict[bool, str] = {True: "", False: ""}
+    for status in statuses:
+        shown = status if status is first else replace(status, embedded=False)
+        made[status.state in SETTLED] += _notice(shown, words)
+    return made[True], made[False]
 
 
 def _notice(status: ModelStatus, words: Words) -> str:

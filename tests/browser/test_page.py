@@ -216,7 +216,19 @@ def test_the_page_is_up_while_a_model_loads_and_notices_when_it_is_ready(visit: 
         host.states = (replace(loading, progress=0.8),)
         expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "80")
         host.states = (READY,)
-        expect(page.locator("#banner")).to_be_hidden()
+        expect(page.locator("#loading")).to_be_hidden()
+
+
+def test_what_a_reader_unfolds_stays_open_while_another_model_loads(visit: Any) -> None:
+    loading = ModelStatus("big", "loading", progress=0.4, detail="Loading the weights of big")
+    host = StandInHost((replace(READY, embedded=True), loading))
+    with serve(StandInPipeline(), host) as url:
+        page = visit(url).page
+        page.locator("#banner summary").click()
+        expect(page.locator("#banner code")).to_be_visible()
+        host.states = (host.states[0], replace(loading, progress=0.8))
+        expect(page.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "80")
+        expect(page.locator("#banner code")).to_be_visible()
 
 
 def test_a_model_that_cannot_load_leaves_the_page_up_with_the_reason(visit: Any) -> None:
