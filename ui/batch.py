@@ -88,6 +88,7 @@ class BatchTab:
                     buttons=[],
                     interactive=True,
                     elem_id="batch-pictures",
+                    elem_classes="media",
                 )
                 asked = self._runs.build()
                 self._runs.build_buttons()

@@ -70,6 +70,7 @@ class CompareTab:
             buttons=["fullscreen"],
             height=220,
             elem_id="compare-picture",
+            elem_classes="media",
         )
         self._way = gr.Radio(
             [(later(f"compare.{name}"), name) for name in self._ways],

@@ -74,6 +74,7 @@ def build_picture(texts: Texts) -> Picture:
         buttons=["fullscreen"],
         height=260,
         elem_id="picture",
+        elem_classes="media",
     )
 
 

@@ -40,7 +40,6 @@ class Links:
             size="sm",
             variant="secondary",
             elem_id="copy-link",
-            elem_classes="quiet-button",
         )
         about = {"names": list(self._fields), "needs": {task.name: needed_by(task) for task in TASKS.values()}}
         script = COPY.format(about=json.dumps(about))

@@ -131,7 +131,12 @@ class VideoTab:
                 components.html(markup.intro(later("video.intro")))
                 tried = examples.build_try(self._context.texts, prefix="video-")
                 clip = clip_file(
-                    label=later("video.clip"), file_types=["video"], height=150, interactive=True, elem_id="video-clip"
+                    label=later("video.clip"),
+                    file_types=["video"],
+                    height=150,
+                    interactive=True,
+                    elem_id="video-clip",
+                    elem_classes="media",
                 )
                 asked = self._runs.build()
                 frames = gr.Slider(

@@ -83,7 +83,7 @@ def video(page: Page) -> None:
         page.locator("#video-clip input[type=file]").set_input_files(clip)
         expect(page.locator("#video-clip").get_by_text("scenes").first).to_be_visible()
         page.locator("#video-run").click()
-        answered(page, "#video-stop", page.locator("#tab-video video"))
+        answered(page, "#video-stop", page.locator("#video-downloads"))
 
 
 def compare(page: Page) -> None:
