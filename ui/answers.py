@@ -78,7 +78,7 @@ class Answers:
             packed.success(None, inputs=self._exports.parcel, js=exports.SAVE, **PRIVATE)
         # In the browser, so that it cannot come after the first words of an answer about the new picture.
         forgotten = self._forgotten(self._context.texts.later("result.empty"))
-        script = f"() => {json.dumps([*forgotten.values()])}"
+        script = f"() => {{ document.getElementById('stop')?.click(); return {json.dumps([*forgotten.values()])}; }}"
         gr.on([image.upload, image.clear], None, outputs=list(forgotten), js=script, **PRIVATE)
 
     def waiting(self, thread: Thread, words: Words) -> Update:

@@ -83,8 +83,7 @@ class AskTab:
             started.append(click(self.ask_for, **filling).success(**answering))
         for event in started:  # what fails outside the handler must not leave the buttons as they were meanwhile
             event.failure(lambda: buttons.update(busy=False), outputs=list(vars(buttons).values()), **PRIVATE)
-        buttons.stop.click(self.stop, **PRIVATE)
-        gr.on([fields.image.upload, fields.image.clear], self.leave, **PRIVATE)
+        buttons.stop.click(self.stop, fields.image, **PRIVATE)
 
     def fill(self, example: Example) -> Update:
         """Puts an example into the form."""
@@ -135,7 +134,7 @@ class AskTab:
             )
             with (
                 context.visitors.admit(visitor) as visit,
-                self._turns.take(visitor.session_hash or "") as turn,
+                self._turns.take(visitor.session_hash or "", about=asked["image"]) as turn,
                 closing(context.pipeline.stream(visit.asking(request), left=visit.left)) as stream,  # type: ignore[type-var]
             ):
                 for item in paced(stream):
@@ -161,13 +160,14 @@ class AskTab:
             yield self._answers.failed(message) | self._buttons.update(busy=False)
             raise toast(message) from None
 
-    def stop(self, visitor: gr.Request) -> None:
-        """Tells the answer to stop, which it does at its next token; it then says so itself."""
-        self._turns.stop(visitor.session_hash or "")
+    def stop(self, visitor: gr.Request, image: str | None) -> None:
+        """Tells the answer to stop, which it does at its next token; it then says so itself, or nothing.
 
-    def leave(self, visitor: gr.Request) -> None:
-        """Tells the answer to stop because its picture has gone."""
-        self._turns.stop(visitor.session_hash or "", left=True)
+        Args:
+            visitor: Who is being answered.
+            image: The picture that is there now; another one than the answer is about has pressed Stop by coming.
+        """
+        self._turns.stop(visitor.session_hash or "", now_about=image)
 
     def _kept(self, result: Result, values: dict[str, Any], words: Words) -> Kept:
         task = TASKS[result.task]

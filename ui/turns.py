@@ -19,11 +19,13 @@ class Turn:
     """An answer that is being given.
 
     Attributes:
+        about: What it is about, if that can change on the page.
         stopped: Whether it is to stop.
         picture_gone: Whether the picture that it is about has gone from the page.
         superseded: Whether the same visitor has another one.
     """
 
+    about: str | None = None
     stopped: bool = False
     picture_gone: bool = False
     superseded: bool = False
@@ -37,13 +39,14 @@ class Turns:
         self._turns: dict[str, Turn] = {}
 
     @contextmanager
-    def take(self, visitor: str) -> Iterator[Turn]:
+    def take(self, visitor: str, *, about: str | None = None) -> Iterator[Turn]:
         """Begins an answer; one that the same visitor still waits for is superseded.
 
         Args:
             visitor: Names the session.
+            about: The picture that it is about.
         """
-        turn = Turn()
+        turn = Turn(about)
         with self._lock:
             before = self._turns.get(visitor)
             self._turns[visitor] = turn
@@ -56,17 +59,17 @@ class Turns:
                 if self._turns.get(visitor) is turn:
                     del self._turns[visitor]
 
-    def stop(self, visitor: str, *, left: bool = False) -> None:
+    def stop(self, visitor: str, *, now_about: str | None = None) -> None:
         """Tells the visitor's answer to stop, if there is one.
 
         Args:
             visitor: Names the session.
-            left: Whether that is because its picture has gone from the page.
+            now_about: The picture that is on the page now.
         """
         with self._lock:
             turn = self._turns.get(visitor)
         if turn is not None:
-            turn.picture_gone |= left
+            turn.picture_gone = turn.about != now_about
             turn.stopped = True
 
     def taken(self, visitor: str) -> bool:
