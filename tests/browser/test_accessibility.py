@@ -97,7 +97,7 @@ def run(page: Page, tab: str) -> None:
     expect(page.locator(RESULTS[tab]).first).to_be_visible()
 
 
-RESULTS = {"batch": "#batch-pack", "video": "#tab-video video", "compare": "[data-testid=timings]"}
+RESULTS = {"batch": "#batch-pack", "video": "#video-downloads", "compare": "[data-testid=timings]"}
 ACTIONS: dict[str, Callable[[Page, Path, Path], None]] = {
     "ask": ask, "batch": batch, "video": video, "compare": compare,
 }  # fmt: skip

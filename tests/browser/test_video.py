@@ -62,6 +62,22 @@ def test_a_clip_is_shown_as_soon_as_it_is_added(visit: Any, url: str, clip: Path
     expect(page.locator(".unplayable")).not_to_be_visible()
 
 
+def test_a_clip_that_the_browser_cannot_play_says_so_until_another_comes(
+    visit: Any, url: str, clip: Path, tmp_path: Path
+) -> None:
+    page = open_tab(visit(url))
+    add(page, make_clip(tmp_path / "clip.avi"))
+    expect(page.locator(".unplayable")).to_be_visible()
+    page.locator("#video-run").click()
+    expect(page.locator("#video-downloads")).to_be_visible()
+    expect(page.locator(".unplayable")).to_be_visible()
+    expect(page.locator("video.clip")).not_to_be_visible()
+    page.locator("#video-clip").get_by_role("button", name="Clear").click()
+    add(page, clip)
+    expect(page.locator("video.clip")).to_be_visible()
+    expect(page.locator(".unplayable")).not_to_be_visible()
+
+
 def test_every_frame_is_asked_about_and_what_is_said_becomes_subtitles(
     visit: Any, url: str, pipeline: StandInPipeline, clip: Path
 ) -> None:
