@@ -3,6 +3,7 @@
 Knows where checkpoints lie, what they take and what devices there are. Loads nothing.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -80,8 +81,8 @@ _PARAMETERS: Mapping[str, tuple[float, float]] = MappingProxyType({"10b": (9.66e
 
 Known before anything is downloaded."""
 
-_QUANTIZED_BYTES: Mapping[str, float] = MappingProxyType({"int8": 1.0, "int4": 0.5 + 4 / 128})
-"""What a parameter takes then, its share of a scale and a zero for every 128 included."""
+_LAYER = (64, 2304)
+"""Outputs and inputs of a layer like theirs, by which it is reckoned what a quantized parameter takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,13 @@ def find(name: str) -> Checkpoint:
     )
 
 
+def kept_as(variant: str, *, dtype: str, quantize: str) -> tuple[str, str]:
+    """How weights are to be kept, as `dtype` and `quantize`: what stands behind a name goes before the settings."""
+    if variant in QUANTIZED:
+        return dtype, variant
+    return (variant, "none") if variant else (dtype, quantize)
+
+
 def _path(name: str) -> Path | None:
     """The place of this name on the disk, or None if nothing is there, or the name cannot be a path."""
     try:
@@ -164,10 +172,7 @@ def choose(
     plain, _, variant = name.partition(":")
     if plain != "auto" or (variant and variant not in VARIANTS):
         return Choice(name, Sentence("{name} was asked for.", name=name))
-    if variant in QUANTIZED:
-        quantize = variant
-    elif variant:
-        dtype, quantize = variant, "none"
+    dtype, quantize = kept_as(variant, dtype=dtype, quantize=quantize)
     choice = _choose(device, dtype=dtype, quantize=quantize, hub=hub or Hub(), free=free)
     return replace(choice, name=f"{choice.name}:{variant}") if variant else choice
 
@@ -184,7 +189,8 @@ def _choose(device: torch.device, *, dtype: str, quantize: str, hub: Hub, free: 
 
     def needed(key: str) -> float:
         parameters, quantized = _PARAMETERS[key]
-        return memory_needed(parameters * size + quantized * (_QUANTIZED_BYTES.get(quantize, size) - size))
+        kept = size if quantize == "none" else QUANTIZED[quantize].bytes(*_LAYER) / math.prod(_LAYER)
+        return memory_needed(parameters * size + quantized * (kept - size))
 
     free = free_memory(device) if free is None else free
     fitting = [key for key in _PARAMETERS if needed(key) <= free]

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 
 from inference import decoder
-from inference.checkpoints import FILES, MASK_FILE, Checkpoint, find, free_memory, memory_needed, pick_dtype
+from inference.checkpoints import FILES, MASK_FILE, Checkpoint, find, free_memory, kept_as, memory_needed, pick_dtype
 from inference.errors import ModelUnavailable, UserError
 from inference.folders import check_folder, check_weights, read_config
 from inference.hub import Hub, Progress, Repository, gigabytes
@@ -89,10 +89,7 @@ def load(
     started = time.perf_counter()
     hub = hub or Hub()
     checkpoint = find(name)
-    if checkpoint.variant in QUANTIZED:
-        quantize = checkpoint.variant
-    elif checkpoint.variant:
-        dtype, quantize = checkpoint.variant, "none"
+    dtype, quantize = kept_as(checkpoint.variant, dtype=dtype, quantize=quantize)
     progress(0.0, Sentence("Looking for {name}", name=checkpoint.name))
     if checkpoint.repository is not None:
         config = read_config(checkpoint, hub.file(checkpoint.repository, "config.json").parent)

@@ -123,7 +123,7 @@ def train_model(options: Options) -> None:
             )
     if not _codec_file(options).exists():
         raise TrainingError("There is no mask codec yet: run `python -m training.train codec` first.")
-    drawn, _ = _pools(options)
+    drawn = _drawn(options)
     examples = Examples(drawn, found, _codes(options, drawn, "pool"))
     out, candidate = options.out / CHECKPOINT, save.with_name("candidate")
     best = _score_of(out, options)
@@ -199,8 +199,12 @@ def _pools(options: Options) -> tuple[pool.Pool, pool.Pool]:
         workers=options.workers,
         first_seed=scenes.held_out_seed(0, 0),
     )
+    return _drawn(options), held_out
+
+
+def _drawn(options: Options) -> pool.Pool:
     first = scenes.TRAINING_SEEDS.start + options.seed * 10_000_000 % len(scenes.TRAINING_SEEDS)
-    return pool.load(options.runs / "pool", options.scenes, workers=options.workers, first_seed=first), held_out
+    return pool.load(options.runs / "pool", options.scenes, workers=options.workers, first_seed=first)
 
 
 def _codes(options: Options, drawn: pool.Pool, name: str) -> np.ndarray | None:

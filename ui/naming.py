@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from inference.tasks import LANGUAGES
+
 LIST = Path(__file__).parent.parent / "assets" / "texts" / "en" / "no_things.txt"
 
 _WORD = re.compile(r"[A-Za-z]+(?:['’-][A-Za-z]+)*")
@@ -48,4 +50,4 @@ class Naming:
 def language_of(prompt: str) -> str:
     """Code of the language in which a prompt asks for words of the model's own, or empty: others it may have read."""
     match = _SPEAKING.match(prompt)
-    return match[1] if match else ""
+    return match[1] if match and match[1] in LANGUAGES else ""

@@ -93,7 +93,7 @@ def test_words_that_may_name_a_thing_are_told_from_others(text: str, names: list
 @pytest.mark.parametrize(
     ("prompt", "language"),
     [("cap en", "en"), ("describe en", "en"), ("answer fil what?", "fil"), ("caption es", "es"), ("ocr", ""),
-     ("detect cat", ""), ("captain en", "")],
+     ("detect cat", ""), ("captain en", ""), ("describe the cat", ""), ("answer me", "")],
 )  # fmt: skip
 def test_the_language_of_the_models_own_words_is_told_from_text_that_it_read(prompt: str, language: str) -> None:
     assert language_of(prompt) == language
