@@ -3,7 +3,6 @@
 Knows where checkpoints lie, what they take and what devices there are. Loads nothing.
 """
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -76,13 +75,28 @@ CHECKPOINTS: Mapping[str, Checkpoint] = MappingProxyType(
 VARIANTS = ("bfloat16", "float16", "float32", *QUANTIZED)
 """What may stand behind the name of a checkpoint, after a colon, so that it can be had in two ways at once."""
 
-_PARAMETERS: Mapping[str, tuple[float, float]] = MappingProxyType({"10b": (9.66e9, 8.32e9), "3b": (3.03e9, 2.02e9)})
-"""What `auto` chooses from, the best first: how many parameters each has, and how many of them can be quantized.
 
-Known before anything is downloaded."""
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """What is known of a checkpoint before a download: parameters, how many can be quantized, what those then take."""
 
-_LAYER = (64, 2304)
-"""Outputs and inputs of a layer like theirs, by which it is reckoned what a quantized parameter takes."""
+    parameters: float
+    quantized: float
+    quantized_bytes: Mapping[str, float]
+
+    def bytes(self, itemsize: int, quantize: str) -> float:
+        if quantize == "none":
+            return self.parameters * itemsize
+        return (self.parameters - self.quantized) * itemsize + self.quantized_bytes[quantize]
+
+
+_SIZES: Mapping[str, _Size] = MappingProxyType(
+    {
+        "10b": _Size(9.66e9, 9.25e9, {"int8": 9.25e9, "int4": 5.34e9}),
+        "3b": _Size(3.03e9, 2.62e9, {"int8": 2.62e9, "int4": 1.67e9}),
+    }
+)
+"""What `auto` chooses from, the best first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +202,10 @@ def _choose(device: torch.device, *, dtype: str, quantize: str, hub: Hub, free: 
     size = pick_dtype(dtype, device).itemsize
 
     def needed(key: str) -> float:
-        parameters, quantized = _PARAMETERS[key]
-        kept = size if quantize == "none" else QUANTIZED[quantize].bytes(*_LAYER) / math.prod(_LAYER)
-        return memory_needed(parameters * size + quantized * (kept - size))
+        return memory_needed(_SIZES[key].bytes(size, quantize))
 
     free = free_memory(device) if free is None else free
-    fitting = [key for key in _PARAMETERS if needed(key) <= free]
+    fitting = [key for key in _SIZES if needed(key) <= free]
     if not fitting:
         return Choice(
             "demo",

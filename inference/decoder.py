@@ -6,35 +6,41 @@ no pictures, no sampling and no requests.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import nn
-from torch.nn import functional
 from transformers import PaliGemmaForConditionalGeneration
 
-from inference.linear import QUANTIZED, Linear, fuse, product
+from inference.linear import QUANTIZED, Int8Linear, Linear, fuse
 
 _FUSED = (("self_attn", "qkv_proj", ("q_proj", "k_proj", "v_proj")), ("mlp", "gate_up_proj", ("gate_proj", "up_proj")))
-_ALONE = (("self_attn", "o_proj"), ("mlp", "down_proj"))
+_ALONE = (("self_attn", "o_proj", ("o_proj",)), ("mlp", "down_proj", ("down_proj",)))
 
 
-def linear_shapes(model: PaliGemmaForConditionalGeneration) -> Iterator[tuple[int, int]]:
-    """Outputs and inputs of each layer that `quantize` changes, fused as it fuses them."""
+def quantized_size(model: PaliGemmaForConditionalGeneration, kind: str) -> tuple[int, int]:
+    """How many weights `quantize` would take from a model, and how many bytes it would make of them.
+
+    Raises:
+        ValueError: A layer has a shape that this kind does not allow.
+    """
+    vocabulary = model.lm_head.weight
+    numbers, size = vocabulary.numel(), Int8Linear.bytes(*vocabulary.shape)
     for layer in model.model.language_model.layers:
-        for part, _, parts in _FUSED:
+        for part, _, parts in (*_FUSED, *_ALONE):
             layers = [getattr(getattr(layer, part), each) for each in parts]
-            yield sum(each.out_features for each in layers), layers[0].in_features
-        for part, name in _ALONE:
-            alone = getattr(getattr(layer, part), name)
-            yield alone.out_features, alone.in_features
+            outputs, inputs = sum(each.out_features for each in layers), layers[0].in_features
+            numbers += outputs * inputs
+            size += QUANTIZED[kind].bytes(outputs, inputs)
+    return numbers, size
 
 
 def quantize(model: PaliGemmaForConditionalGeneration, kind: str, device: torch.device) -> None:
     """Keeps the linear layers of the text model in few bits, on this device, and lets go of their weights one by one.
 
-    Vision tower, projector and vocabulary stay as they are. Only a `Decoder` runs such a model.
+    The vocabulary, a third of what a token reads if it alone stays, becomes int8 whatever the kind: each of its rows
+    decides between tokens by itself. Vision tower and projector stay as they are. Only a `Decoder` runs such a model.
 
     Args:
         model: On a CPU.
@@ -52,10 +58,14 @@ def quantize(model: PaliGemmaForConditionalGeneration, kind: str, device: torch.
             for each in parts:
                 delattr(module, each)
             setattr(module, name, quantized(fused.weight.to(device).contiguous(), fused.bias))
-        for part, name in _ALONE:
+        for part, name, _ in _ALONE:
             module = getattr(layer, part)
             old = getattr(module, name)
             setattr(module, name, quantized(old.weight.data.to(device), old.bias))
+    tied = model.get_input_embeddings().weight is model.lm_head.weight
+    model.lm_head = Int8Linear(model.lm_head.weight.data.to(device))
+    if tied:
+        model.set_input_embeddings(model.lm_head)
 
 
 class Decoder:
@@ -72,11 +82,15 @@ class Decoder:
 
     def __init__(self, model: PaliGemmaForConditionalGeneration, *, positions: int) -> None:
         text = model.model.language_model
-        self._vocabulary = model.get_input_embeddings().weight
-        self._head = model.lm_head.weight
-        self.device = self._vocabulary.device
-        self.dtype = torch.float32 if self.device.type == "cpu" else self._vocabulary.dtype
-        self._scale = float(text.embed_tokens.embed_scale.to(self._vocabulary.dtype))
+        self._embeddings, self._head = (
+            vocabulary if isinstance(vocabulary, Linear) else Linear(vocabulary.weight.data)
+            for vocabulary in (model.get_input_embeddings(), model.lm_head)
+        )
+        kept = text.norm.weight
+        self.device = kept.device
+        self.dtype = torch.float32 if self.device.type == "cpu" else kept.dtype
+        # Gemma multiplies by a width's root that is rounded as its weights are.
+        self._scale = float(torch.tensor(math.sqrt(text.config.hidden_size)).to(kept.dtype))
         self._norm = _Norm(text.norm)
         self.layers = [_Layer(layer, text.config) for layer in text.layers]
         self._sliding_window: int | None = text.config.sliding_window
@@ -90,7 +104,7 @@ class Decoder:
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Token ids as the layers take them: one dimension more, of the model's width."""
-        return functional.embedding(ids, self._vocabulary).to(self.dtype) * self._scale
+        return self._embeddings.embed(ids, self.dtype) * self._scale
 
     def read(self, embeddings: torch.Tensor, cache: Sequence[torch.Tensor], slot: int) -> torch.Tensor:
         """Takes a prompt (1, length, width) into a slot of the cache; gives its last hidden state (1, width).
@@ -131,17 +145,17 @@ class Decoder:
 
     def logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """How much each token of the vocabulary is to follow, (rows, vocabulary) in float32, of (rows, width)."""
-        logits = product(hidden, self._head).float()
+        logits: torch.Tensor = self._head(hidden).float()
         return logits if self._softcap is None else logits.div_(self._softcap).tanh_().mul_(self._softcap)
 
     def compile(self, wanted: bool = True, *, backend: str = "inductor") -> None:
         """Lets torch make fewer and larger kernels of each layer, once for all layers, when one first runs; or not."""
-        for layer in self.layers:
+        for module in (*self.layers, self._head):
             if wanted:
                 # The layers of all models have their code in common, and so the limit of how often it is compiled.
-                layer.compile(dynamic=True, backend=backend, recompile_limit=64)
+                module.compile(dynamic=True, backend=backend, recompile_limit=64)
             else:
-                layer._compiled_call_impl = None
+                module._compiled_call_impl = None
 
     def _masks(self, lengths: torch.Tensor, span: int, *, even: bool) -> dict[bool, torch.Tensor | None]:
         """Additive masks (rows, 1, 1, span) of full and sliding layers: row i sees positions 0 … lengths[i]."""

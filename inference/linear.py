@@ -15,7 +15,7 @@ from inference.machine import multiplies_bfloat16
 _ROWS_BY_VECTOR = 8
 """On a CPU without bfloat16, up to so many rows are multiplied one by one: still faster than one matrix product."""
 
-_CONVERTED_ROWS = 16_384
+_CONVERTED_ROWS = 32_768
 """Rows of weights that are converted at once, so that a vocabulary of 257,216 never stands in float32 as a whole."""
 
 _INT4_GROUPS = (128, 64, 32)
@@ -55,32 +55,26 @@ class Linear(nn.Module):
         y = self._product(x)
         return y if self.bias is None else y + self.bias
 
+    def embed(self, ids: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """The weights of these outputs, one dimension more: what tokens are, where the outputs are a vocabulary."""
+        return functional.embedding(ids, self.weight).to(dtype)
+
     def _product(self, x: torch.Tensor) -> torch.Tensor:
         return product(x, self.weight)
 
 
-class QuantizedLinear(Linear):
-    """A linear layer whose weights have fewer than 16 bits."""
-
-    def dequantized(self, dtype: torch.dtype) -> torch.Tensor:
-        """The weights (outputs, inputs) in this dtype."""
-        raise NotImplementedError
-
-    def _product(self, x: torch.Tensor) -> torch.Tensor:
-        # With one row this is a sum, in which a compiler reads the weights as they are stored and keeps none of them.
-        if len(x) == 1 and x.is_cuda:
-            return (self.dequantized(x.dtype) * x).sum(dim=-1, dtype=torch.float32).to(x.dtype).unsqueeze(0)
-        return functional.linear(x, self.dequantized(x.dtype))
-
-
-class Int8Linear(QuantizedLinear):
+class Int8Linear(Linear):
     """One scale for every row of the weights. On a CPU x is rounded to int8 too, row by row: a product of integers."""
 
     scale: torch.Tensor
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None) -> None:
-        scale = weight.float().abs().amax(dim=1).clamp_(min=1e-8) / 127
-        super().__init__((weight.float() / scale.unsqueeze(1)).round_().to(torch.int8), bias)
+        scale = torch.cat([part.float().abs().amax(dim=1) for part in torch.split(weight, _CONVERTED_ROWS)])
+        scale = scale.clamp_(min=1e-8).div_(127)
+        whole = torch.empty_like(weight, dtype=torch.int8, memory_format=torch.contiguous_format)
+        for part, by, to in zip(*(torch.split(each, _CONVERTED_ROWS) for each in (weight, scale, whole)), strict=True):
+            to.copy_((part.float() / by.unsqueeze(1)).round_())
+        super().__init__(whole, bias)
         self.register_buffer("scale", scale, persistent=False)
 
     @staticmethod
@@ -88,19 +82,24 @@ class Int8Linear(QuantizedLinear):
         """What a layer of this shape takes."""
         return outputs * (inputs + 4)
 
-    def dequantized(self, dtype: torch.dtype) -> torch.Tensor:
-        """The weights (outputs, inputs) in this dtype."""
-        return self.weight.to(dtype) * self.scale.unsqueeze(1).to(dtype)
+    def embed(self, ids: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """As of `Linear`."""
+        return super().embed(ids, dtype) * self.scale[ids].unsqueeze(-1).to(dtype)
 
     def _product(self, x: torch.Tensor) -> torch.Tensor:
-        if x.is_cuda:
-            return super()._product(x)
-        scale = x.abs().amax(dim=1, keepdim=True).clamp_(min=1e-8) / 127
-        whole = (x / scale).round_().to(torch.int8)
-        return torch._int_mm(whole, self.weight.t()).to(x.dtype).mul_(scale).mul_(self.scale)
+        if _on_cpu(x):
+            scale = x.abs().amax(dim=1, keepdim=True).clamp_(min=1e-8) / 127
+            whole = (x / scale).round_().to(torch.int8)
+            return torch._int_mm(whole, self.weight.t()).to(x.dtype).mul_(scale).mul_(self.scale)
+        if _is_one_sum(x):
+            y = (self.weight * x).sum(dim=-1, dtype=torch.float32).unsqueeze(0)
+        else:  # every value of int8 is one of bfloat16 too
+            parts = torch.split(self.weight, _CONVERTED_ROWS)
+            y = torch.cat([functional.linear(x, part.to(x.dtype)) for part in parts], dim=-1).float()
+        return (y * self.scale).to(x.dtype)
 
 
-class Int4Linear(QuantizedLinear):
+class Int4Linear(Linear):
     """A scale and a zero for every group of inputs of every row.
 
     Raises:
@@ -112,16 +111,17 @@ class Int4Linear(QuantizedLinear):
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None) -> None:
         outputs, inputs = weight.shape
         self._group = self.group(outputs, inputs)
+        self._packed_by_torch = _on_cpu(weight)
         groups = weight.float().view(outputs, -1, self._group)
         low, high = groups.aminmax(dim=2)
         scale = ((high - low) / 15).clamp_(min=1e-8)
         zero = low + 8 * scale  # torch's kernel computes (value - 8) * scale + zero
         values = ((groups - low.unsqueeze(2)) / scale.unsqueeze(2)).round_().clamp_(0, 15).view(outputs, inputs)
-        if weight.is_cuda:
-            values = values.to(torch.uint8)
-            packed = values[:, ::2] | values[:, 1::2] << 4
-        else:
+        if self._packed_by_torch:
             packed = torch._convert_weight_to_int4pack_for_cpu(values.int(), 1)
+        else:
+            first, second = values.to(torch.uint8).view(outputs, -1, 2, self._group // 2).unbind(2)
+            packed = (first | second << 4).flatten(1)
         super().__init__(packed, bias)
         both = torch.stack((scale.t(), zero.t()), dim=2).to(torch.bfloat16).contiguous()
         self.register_buffer("scales_and_zeros", both, persistent=False)
@@ -139,24 +139,41 @@ class Int4Linear(QuantizedLinear):
         """What a layer of this shape takes."""
         return outputs * (inputs // 2 + 4 * (inputs // cls.group(outputs, inputs)))
 
-    def dequantized(self, dtype: torch.dtype) -> torch.Tensor:
-        """The weights (outputs, inputs) in this dtype."""
-        outputs = self.scales_and_zeros.shape[1]
-        if self.weight.is_cuda:
-            values = torch.stack((self.weight & 15, self.weight >> 4), dim=2).flatten(1)
-        else:
-            half = (_INT4_ROWS if torch.backends.cpu.get_cpu_capability() == "AVX512" else _INT4_ROWS // 2) // 2
-            blocks = self.weight.view(outputs // half // 2, -1, half)  # (block, input, row): its first half of rows low
-            values = torch.cat((blocks & 15, blocks >> 4), dim=2).transpose(1, 2).reshape(outputs, -1)
-        scale, zero = self.scales_and_zeros.to(dtype).permute(2, 1, 0).unsqueeze(3)
-        whole: torch.Tensor = (values.to(dtype).view(outputs, -1, self._group) - 8) * scale + zero
-        return whole.flatten(1)
-
     def _product(self, x: torch.Tensor) -> torch.Tensor:
-        if x.is_cuda or len(x) > _ROWS_BY_VECTOR:
-            return super()._product(x)
-        y = torch._weight_int4pack_mm_for_cpu(x.to(torch.bfloat16), self.weight, self._group, self.scales_and_zeros)
-        return y.to(x.dtype)
+        if self._packed_by_torch and len(x) <= _ROWS_BY_VECTOR:
+            half = x.to(torch.bfloat16)
+            return torch._weight_int4pack_mm_for_cpu(half, self.weight, self._group, self.scales_and_zeros).to(x.dtype)
+        scale, zero = self.scales_and_zeros.to(x.dtype).permute(2, 1, 0).unsqueeze(3)  # each (outputs, groups, 1)
+        first, second = (((half.to(x.dtype) - 8) * scale + zero) for half in self._halves())
+        if _is_one_sum(x):
+            first_x, second_x = x.view(-1, 2, self._group // 2).unbind(1)
+            y: torch.Tensor = (first * first_x + second * second_x).sum(dim=(1, 2), dtype=torch.float32)
+            return y.to(x.dtype).unsqueeze(0)
+        return functional.linear(x, torch.cat((first, second), dim=2).flatten(1))
+
+    def _halves(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The values, 0 to 15, of the first and of the second half of each group: (outputs, groups, inputs)."""
+        outputs, half = self.scales_and_zeros.shape[1], self._group // 2
+        if not self._packed_by_torch:
+            packed = self.weight.view(outputs, -1, half)
+            return packed & 15, packed >> 4
+        rows = (_INT4_ROWS if torch.backends.cpu.get_cpu_capability() == "AVX512" else _INT4_ROWS // 2) // 2
+        blocks = self.weight.view(outputs // rows // 2, -1, rows)  # (block, input, row): its first half of rows low
+        values = torch.cat((blocks & 15, blocks >> 4), dim=2).transpose(1, 2).reshape(outputs, -1, 2, half)
+        return values[:, :, 0], values[:, :, 1]
+
+
+def _on_cpu(x: torch.Tensor) -> bool:
+    """Whether torch's products of integers and of packed int4 are there for a tensor: both are made for CPUs."""
+    return x.device.type == "cpu"
+
+
+def _is_one_sum(x: torch.Tensor) -> bool:
+    """Whether a product is best written as a sum, in which a compiler reads stored weights without keeping any other.
+
+    Without a compiler, every step of it would be written to memory, as large as all weights.
+    """
+    return len(x) == 1 and not _on_cpu(x) and torch.compiler.is_compiling()
 
 
 QUANTIZED: dict[str, type[Int8Linear] | type[Int4Linear]] = {"int8": Int8Linear, "int4": Int4Linear}

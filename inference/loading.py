@@ -19,7 +19,6 @@ from inference.checkpoints import FILES, MASK_FILE, Checkpoint, find, free_memor
 from inference.errors import ModelUnavailable, UserError
 from inference.folders import check_folder, check_weights, read_config
 from inference.hub import Hub, Progress, Repository, gigabytes
-from inference.linear import QUANTIZED
 from inference.machine import multiplies_bfloat16
 from inference.masks import MaskDecoder
 from inference.quiet import quiet_loading
@@ -79,7 +78,7 @@ def load(
         name: See `find`.
         device: Where the model is to run.
         dtype: See `pick_dtype`.
-        quantize: "none", "int8" or "int4": how the linear layers of the text model are kept.
+        quantize: "none", "int8" or "int4": how the text model is kept, see `decoder.quantize`.
         progress: Is told how far loading is.
         hub: Where checkpoints come from.
 
@@ -97,13 +96,12 @@ def load(
         assert checkpoint.folder is not None  # find gives one or the other
         check_folder(checkpoint, checkpoint.folder)
         config = read_config(checkpoint, checkpoint.folder)
-    weights = _Weights.of(config)
-    chosen = pick_dtype(dtype, device, parameters=weights.parameters)
     try:
-        size = weights.bytes(chosen, quantize, device)
+        weights = _Weights.of(config, quantize)
     except ValueError as error:
         raise ModelUnavailable(_not_quantized(checkpoint, quantize)) from error
-    _check_memory(checkpoint, size, device)
+    chosen = pick_dtype(dtype, device, parameters=weights.parameters)
+    _check_memory(checkpoint, weights.bytes(chosen, device), device)
 
     downloaded = 0.0
 
@@ -150,31 +148,31 @@ def load(
 
 @dataclass(frozen=True, slots=True)
 class _Weights:
-    """How many parameters a model has, how many of them see, and the shapes of what can be quantized."""
+    """How many parameters a model has, how many of them see, how many are quantized, and what those then take."""
 
     parameters: int
     vision: int
-    linear: tuple[tuple[int, int], ...]
+    quantized: int
+    quantized_bytes: int
 
     @classmethod
-    def of(cls, config: PaliGemmaConfig) -> "_Weights":
+    def of(cls, config: PaliGemmaConfig, quantize: str) -> "_Weights":
+        """A ValueError if the shapes cannot be quantized so."""
         with torch.device("meta"):
             model = PaliGemmaForConditionalGeneration(config)
+        quantized, quantized_bytes = decoder.quantized_size(model, quantize) if quantize != "none" else (0, 0)
         return cls(
             parameters=sum(parameter.numel() for parameter in model.parameters()),
             vision=sum(parameter.numel() for part in _seeing(model) for parameter in part.parameters()),
-            linear=tuple(decoder.linear_shapes(model)),
+            quantized=quantized,
+            quantized_bytes=quantized_bytes,
         )
 
-    def bytes(self, dtype: torch.dtype, quantize: str, device: torch.device) -> float:
-        """What they take; a ValueError if the shapes cannot be quantized so."""
-        total = self.parameters * dtype.itemsize
-        if _sees_in_float32(dtype, device):
-            total += self.vision * (torch.float32.itemsize - dtype.itemsize)
-        if quantize != "none":
-            for outputs, inputs in self.linear:
-                total += QUANTIZED[quantize].bytes(outputs, inputs) - outputs * inputs * dtype.itemsize
-        return total
+    def bytes(self, dtype: torch.dtype, device: torch.device) -> int:
+        """What they take on this device in this dtype."""
+        seeing = torch.float32 if _sees_in_float32(dtype, device) else dtype
+        rest = self.parameters - self.vision - self.quantized
+        return rest * dtype.itemsize + self.vision * seeing.itemsize + self.quantized_bytes
 
 
 def _seeing(model: PaliGemmaForConditionalGeneration) -> tuple[torch.nn.Module, torch.nn.Module]:

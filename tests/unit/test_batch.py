@@ -13,6 +13,7 @@ from transformers import PaliGemmaForConditionalGeneration, PaliGemmaProcessor
 from inference import decoder
 from inference.batch import Batch, Chosen, Sequence
 from inference.graphs import StepShapes
+from inference.linear import Linear
 from tests.support.tiny import tiny_model, tiny_processor
 
 PROMPTS = ("detect cat", "answer en what is this?", "cap en", "describe es")
@@ -130,18 +131,18 @@ def test_quantized_rows_get_the_same_tokens_alone_and_in_company(model, processo
     assert ids(decoded(together, processor, counts)) == ids(decoded(alone, processor, counts))
 
 
-def test_what_quantizing_takes_is_what_was_told_before(model):
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_what_quantizing_takes_is_what_was_told_before(model, kind: str):
     changed = copy.deepcopy(model)
-    shapes = list(decoder.linear_shapes(changed))
-    decoder.quantize(changed, "int4", torch.device("cpu"))
-    kept = sum(
-        buffer.nbytes
-        for module in changed.modules()
-        if isinstance(module, decoder.QUANTIZED["int4"])
-        for buffer in module.buffers()
-    )
+    before = changed.num_parameters()
+    numbers, size = decoder.quantized_size(changed, kind)
 
-    assert kept == sum(decoder.QUANTIZED["int4"].bytes(*shape) for shape in shapes)
+    decoder.quantize(changed, kind, torch.device("cpu"))
+
+    text = (*changed.model.language_model.modules(), changed.lm_head)
+    made = {module for module in text if isinstance(module, Linear)}
+    assert sum(buffer.nbytes for module in made for buffer in module.buffers()) == size
+    assert before - changed.num_parameters() == numbers
 
 
 @pytest.mark.parametrize(
@@ -160,12 +161,13 @@ def test_steps_keep_to_few_shapes(rows: int, span: int, expected: tuple[int, int
     assert shapes.fit(rows, span) == expected
 
 
+@pytest.mark.parametrize("kind", ["none", "int8", "int4"])
 @pytest.mark.parametrize("rows", [1, 2, 4])
-def test_a_step_that_a_gpu_records_looks_at_no_value(model, processor, rows: int):
+def test_a_step_that_a_gpu_records_looks_at_no_value(model, processor, rows: int, kind: str):
     shapeless = copy.deepcopy(model)
-    scale = shapeless.model.language_model.embed_tokens.embed_scale.clone()
     shapeless.to("meta")  # tensors that have a shape and no values: looking at one raises, as mixing devices does
-    shapeless.model.language_model.embed_tokens.embed_scale = scale  # looked at once, when the decoder is made
+    if kind != "none":
+        decoder.quantize(shapeless, kind, torch.device("meta"))
     batch: Batch[Sequence] = Batch(shapeless, processor, slots=4, padded=True)
 
     with torch.inference_mode():

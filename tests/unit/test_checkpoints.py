@@ -17,9 +17,9 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from transformers import PaliGemmaForConditionalGeneration
+from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
 
-from benchmarks.make_checkpoint import SIZES, make_checkpoint
+from benchmarks.make_checkpoint import SIZES, configuration, make_checkpoint
 from inference import checkpoints
 from inference.checkpoints import (
     CHECKPOINTS,
@@ -29,6 +29,7 @@ from inference.checkpoints import (
     pick_device,
     pick_dtype,
 )
+from inference.decoder import quantized_size
 from inference.engine import Engine
 from inference.errors import ModelUnavailable
 from inference.generation import Token
@@ -499,6 +500,18 @@ def test_auto_reckons_with_the_precision_that_is_asked_for(
     cuda = torch.device("cuda")
     choice = choose(name, device=cuda, dtype=dtype, quantize=quantize, hub=member(hub), free=gigabytes * 1e9)
     assert choice.name == chosen
+
+
+@pytest.mark.parametrize("key", ["3b", "10b"])
+def test_what_auto_reckons_with_is_what_the_true_shapes_take(tmp_path: Path, key: str) -> None:
+    values = configuration(SIZES[key], layers=None, dtype="bfloat16")
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    with torch.device("meta"):
+        model = PaliGemmaForConditionalGeneration(PaliGemmaConfig.from_pretrained(tmp_path))
+    reckoned = checkpoints._SIZES[key]
+    assert reckoned.parameters == pytest.approx(model.num_parameters(), rel=5e-3)
+    for kind, size in reckoned.quantized_bytes.items():
+        assert (reckoned.quantized, size) == pytest.approx(quantized_size(model, kind), rel=5e-3)
 
 
 def test_a_repository_of_which_only_the_configuration_is_there_is_not_downloaded(

@@ -37,18 +37,36 @@ def test_a_product_is_right_for_any_number_of_rows(monkeypatch, weight, native: 
     assert error(result, x, stored) < (1e-6 if dtype == torch.float32 else 5e-3)
 
 
+@pytest.mark.parametrize("where", ["cpu", "elsewhere", "compiled elsewhere"])
 @pytest.mark.parametrize(
     ("kind", "off", "bits"),
     [pytest.param(Int8Linear, 0.015, 8.2, id="int8"), pytest.param(Int4Linear, 0.11, 4.3, id="int4")],
 )
-@pytest.mark.parametrize("rows", [1, 8, 9, 100])
-def test_few_bits_cost_little(weight, kind: type[Int8Linear] | type[Int4Linear], off: float, bits: float, rows: int):
+@pytest.mark.parametrize("rows", [1, 2, 8, 9, 100])
+def test_few_bits_cost_little(
+    monkeypatch, weight, kind: type[Int8Linear] | type[Int4Linear], off: float, bits: float, rows: int, where: str
+):
+    monkeypatch.setattr(linear, "_CONVERTED_ROWS", 50)
+    if where != "cpu":
+        monkeypatch.setattr(linear, "_on_cpu", lambda x: False)
     layer = kind(weight)
     x = inputs(rows)
+    if where.startswith("compiled"):
+        layer.compile(backend="eager", dynamic=True)
 
     assert error(layer(x), x, weight) < off
-    assert error(x @ layer.dequantized(torch.float32).t(), x, weight) < off
     assert sum(buffer.nbytes for buffer in layer.buffers()) == kind.bytes(*weight.shape) < weight.numel() * bits / 8
+
+
+def test_a_vocabulary_of_few_bits_says_what_its_tokens_are(weight):
+    layer = Int8Linear(weight)
+    ids = torch.tensor([[3, 191], [0, 3]])
+
+    embedded = layer.embed(ids, torch.float32)
+
+    assert embedded.shape == (2, 2, 256)
+    assert torch.allclose(embedded, weight[ids], atol=float(weight.abs().max()) / 254)
+    assert torch.equal(Linear(weight).embed(ids, torch.bfloat16), weight[ids].bfloat16())
 
 
 @pytest.mark.parametrize("kind", [Int8Linear, Int4Linear])
