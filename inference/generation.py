@@ -158,14 +158,18 @@ class Generation:
         self._row = row
         self._text = TextStream(decode)
         self._left = left
-        self.timing = Timing()
-        """How long the stages took; complete once the iteration has ended."""
+        self._timing: Timing | None = None
+
+    @property
+    def timing(self) -> Timing:
+        """How long the stages took, until now or until the answer was complete."""
+        return self._timing or self._row.timing(time.perf_counter())
 
     def __iter__(self) -> Iterator[Event]:
         while True:
             event = self._next()
             if isinstance(event, Timing):
-                self.timing = event
+                self._timing = event
                 return
             if isinstance(event, UserError):
                 raise event

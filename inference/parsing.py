@@ -108,9 +108,7 @@ class _Counts:
         if self.stray_codes:
             written.append(Sentence("Mask codes that belong to no box were left out."))
         if self.cut:
-            written.append(
-                Sentence("The answer ends in the middle of an object; a higher limit of tokens may complete it.")
-            )
+            written.append(Sentence("The answer ends in the middle of an object."))
         return tuple(written)
 
 

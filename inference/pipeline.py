@@ -18,6 +18,7 @@ from inference.errors import InvalidInput, UserError
 from inference.hosting import HostedModel, ModelHost
 from inference.masks import add_masks
 from inference.parsing import Parsed, parse, strip_tokens
+from inference.repetition import before_repeats
 from inference.sentences import Sentence
 from inference.types import Detection, Request, Result, Translation
 
@@ -121,8 +122,9 @@ class Pipeline:
         problems: list[str] = []
 
         cleaned = tasks.clean_text(request.text, keep_location_tokens=task.name == "prompt")
+        typed = [name for name in map(tasks.clean_text, tasks.split_objects(request.text)) if name]
         if task.text == "objects":
-            cleaned = " ; ".join(tasks.clean_text(name) for name in tasks.split_objects(request.text))
+            cleaned = " ; ".join(typed)
         cleaned = self._to_english(hosted, replace(request, text=cleaned), is_list=task.text == "objects")
         prompt = task.prompt(replace(request, text=cleaned))
 
@@ -136,6 +138,7 @@ class Pipeline:
         )
         tokens: list[Token] = []
         raw = ""
+        until = None
         try:
             for event in generation:
                 match event:
@@ -146,15 +149,21 @@ class Pipeline:
                     case Token():
                         tokens.append(event)
                         raw += event.text
+                        if (until := before_repeats([token.id for token in tokens])) is not None:
+                            break
                         if not event.more:
                             yield Progress("writing", raw=raw, tokens=len(tokens))
         finally:
             generation.cancel()  # no effect on a request that is complete
 
         width, height = request.image.size
-        parsed = parse(raw, width, height, prompt=prompt)
+        parsed = parse("".join(token.text for token in tokens[:until]), width, height, prompt=prompt)
         problems += parsed.problems
-        if len(tokens) >= max_new_tokens:
+        if until is not None:
+            problems.append(Sentence("The model said the same again and again, so it was stopped."))
+            if parsed.text and not parsed.detections:
+                parsed = replace(parsed, text=f"{parsed.text} …")
+        elif len(tokens) >= max_new_tokens:
             problems.append(Sentence("The answer was cut off after {count} tokens.", count=max_new_tokens))
         detections = score(parsed.detections, tokens)
         if any(detection.codes for detection in detections):
@@ -162,8 +171,8 @@ class Pipeline:
                 problems.append(hosted.loaded.mask_problem or Sentence("Masks cannot be drawn with this model."))
             else:
                 detections = add_masks(detections, hosted.loaded.mask_decoder, width, height)
-        if task.output != "text" and task.text == "objects" and not detections:
-            problems.append(Sentence("The model found nothing for “{what}”.", what=cleaned))
+        if task.text == "objects" and (missing := _missing(typed, cleaned.split(" ; "), detections)):
+            problems.append(Sentence("Not found: {names}.", names=", ".join(missing)))
 
         translation = None
         if request.translate:
@@ -210,6 +219,21 @@ class Pipeline:
                 raise InvalidInput(Sentence("only answers in English are translated."))
             return Translation("es", parsed.text), detections  # the model itself answered in Spanish
         return Translation("es", hosted.translators.translate("en-es", [parsed.text])[0]), detections
+
+
+def _missing(typed: Sequence[str], asked: Sequence[str], detections: Sequence[Detection]) -> list[str]:
+    """The things that were asked for and not found; none if what was found has names of its own.
+
+    Args:
+        typed: What a person typed.
+        asked: The same in English, as the model was asked for it and names it.
+        detections: What was found.
+    """
+    found = {detection.label.casefold() for detection in detections}
+    if not found <= {name.casefold() for name in asked}:
+        return []
+    names = typed if len(typed) == len(asked) else asked
+    return [name for name, english in zip(names, asked, strict=True) if english.casefold() not in found]
 
 
 def score(detections: Sequence[Detection], tokens: Sequence[Token]) -> tuple[Detection, ...]:

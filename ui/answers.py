@@ -55,7 +55,7 @@ class Answers:
     def outputs(self) -> list[Any]:
         """Everything that changes with the answer that is shown."""
         look, panel = self._look, self._thread
-        fitted = [look.opacity, look.parts, look.labels]
+        fitted = [look.threshold, look.opacity, look.parts, look.labels]
         return [*vars(self._results).values(), *fitted, panel.entries, panel.thread, *self._exports.outputs]
 
     @property
@@ -85,9 +85,9 @@ class Answers:
         """A question that was just asked, beside those before it."""
         return self._results.waiting(words) | self._thread.showing(thread, words) | self._exports.none()
 
-    def progress(self, progress: Progress, words: Words) -> Update:
+    def progress(self, progress: Progress, words: Words, *, task: str) -> Update:
         """How far it is."""
-        return self._results.progress(progress, words)
+        return self._results.progress(progress, words, task=task)
 
     def stopped(self, words: Words) -> Update:
         """The person stopped it."""
@@ -96,6 +96,10 @@ class Answers:
     def forgotten(self, words: Words) -> Update:
         """Its picture has gone from the page."""
         return self._forgotten(words("result.empty"))
+
+    def refused(self, message: str) -> Update:
+        """A question that could not be asked; an earlier answer stays."""
+        return self._results.refused(message)
 
     def failed(self, message: str) -> Update:
         """It ended with an error."""
@@ -113,10 +117,14 @@ class Answers:
             words: The page's texts.
             controls: The values of `Look`.
         """
+        fresh: Update = {self._look.threshold: 0} if len(thread.entries) == 1 else {}
+        if fresh:  # what was hidden in another picture says nothing about this one
+            controls["threshold"] = 0
         look = Shown.of(**controls, language=words.language)
         device = thread.shown.device if thread.shown else ""
         return (
             self._results.result(result, image=image, look=look, device=device, words=words, naming=self._naming)
+            | fresh
             | self._look.fitting(result, look)
             | self._thread.showing(thread, words)
             | self._exports.offering(result)

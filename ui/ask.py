@@ -1,13 +1,13 @@
 """The tab in which a person asks about one picture: all its wiring, and the handlers behind it."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from functools import partial
 from typing import Any
 
 import gradio as gr
 
+from inference.errors import InvalidInput
 from inference.pipeline import Progress
 from inference.tasks import MAX_TEXT_CHARACTERS, TASKS
 from inference.types import Result
@@ -78,26 +78,30 @@ class AskTab:
         ]
         filling = {"outputs": list(vars(fields).values())} | PRIVATE
         for card, example in zip(cards, self._examples, strict=True):
-            started.append(card.click(partial(self.fill, example), **filling).then(**answering))
+            started.append(card.click(self._filler(example), **filling).then(**answering))
         for click in self._answers.clicks:
             started.append(click(self.ask_for, **filling).success(**answering))
         for event in started:  # what fails outside the handler must not leave the buttons as they were meanwhile
             event.failure(lambda: buttons.update(busy=False), outputs=list(vars(buttons).values()), **PRIVATE)
         buttons.stop.click(self.stop, fields.image, **PRIVATE)
 
-    def fill(self, example: Example) -> Update:
-        """Puts an example into the form."""
-        fields = self._inputs
-        update: Update = {
-            fields.image: str(example.picture),
-            fields.task: example.task,
-            fields.length: example.length,
-            fields.translate: example.translate,
-            fields.typed_in_spanish: False,
-        }
-        if name := TASKS[example.task].text:
-            update[getattr(fields, name)] = example.text
-        return update
+    def _filler(self, example: Example) -> Callable[[gr.Request], Update]:
+        """The handler that puts an example into the form."""
+
+        def fill(visitor: gr.Request) -> Update:
+            fields = self._inputs
+            update: Update = {
+                fields.image: str(example.picture),
+                fields.task: example.task,
+                fields.length: example.length,
+                fields.translate: example.translate or self._context.texts.language_of(visitor) == "es",
+                fields.typed_in_spanish: False,
+            }
+            if name := TASKS[example.task].text:
+                update[getattr(fields, name)] = example.text
+            return update
+
+        return fill
 
     def ask_for(self, event: gr.EventData, visitor: gr.Request) -> Update:
         """Puts a thing into the form that was clicked in an answer.
@@ -123,15 +127,13 @@ class AskTab:
         context, request_id = self._context, new_request_id()
         words = Words(context.texts, context.texts.language_of(visitor))
         asked = {name: values.pop(name) for name in vars(self._inputs)}
+        if refusal := self._refusal(asked, words):
+            yield self._answers.refused(refusal)  # what is being read or written stays
+            return
         thread = thread.about(asked["image"])
         yield self._answers.waiting(thread, words) | self._buttons.update(busy=True)
         try:
-            request = inputs.to_request(
-                **asked,
-                limits=context.limits,
-                request_id=request_id,
-                no_picture=context.texts.now("error.no_picture", words.language),
-            )
+            request = inputs.to_request(**asked, limits=context.limits, request_id=request_id)
             with (
                 context.visitors.admit(visitor) as visit,
                 self._turns.take(visitor.session_hash or "", about=asked["image"]) as turn,
@@ -154,7 +156,7 @@ class AskTab:
                         yield self._answers.stopped(words) | self._buttons.update(busy=False)
                         return
                     else:
-                        yield self._answers.progress(item, words)
+                        yield self._answers.progress(item, words, task=asked["task"])
         except Exception as error:
             message = sentence(error, request_id=request_id, texts=context.texts, language=words.language)
             yield self._answers.failed(message) | self._buttons.update(busy=False)
@@ -168,6 +170,16 @@ class AskTab:
             image: The picture that is there now; another one than the answer is about has pressed Stop by coming.
         """
         self._turns.stop(visitor.session_hash or "", now_about=image)
+
+    def _refusal(self, asked: dict[str, Any], words: Words) -> str:
+        """What is missing in the form or not allowed there, or nothing."""
+        if not asked["image"]:
+            return words.texts.now("error.no_picture", words.language)
+        try:
+            inputs.check(**{name: value for name, value in asked.items() if name != "image"})
+        except InvalidInput as error:
+            return words.texts.tell(error.sentence, words.language)
+        return ""
 
     def _kept(self, result: Result, values: dict[str, Any], words: Words) -> Kept:
         task = TASKS[result.task]

@@ -176,7 +176,7 @@ class BatchTab:
             raise InvalidInput(
                 Sentence("{count} pictures are too many; at most {limit} at once.", count=len(pictures), limit=limit)
             )
-        self._runs.check(asked)
+        inputs.check(**asked)
 
     def _jobs(self, pictures: list[str], asked: dict[str, Any], request_id: str) -> list[Any]:
         return [
@@ -184,7 +184,6 @@ class BatchTab:
                 inputs.to_request,
                 image=path,
                 limits=self._context.limits,
-                no_picture="",
                 request_id=f"{request_id}-{number}",
                 **asked,
             )

@@ -76,8 +76,8 @@ def thing_differences(pairs: Sequence[Pair], *, words: Words) -> str:
 def timings(left: Timing, right: Timing, *, titles: tuple[str, str], words: Words) -> str:
     """What each side took, stage by stage."""
     rows = "".join(
-        f'<tr><th scope="row">{words(f"compare.{stage}")}</th><td>{_seconds(getattr(left, stage), words)}</td>'
-        f"<td>{_seconds(getattr(right, stage), words)}</td></tr>"
+        f'<tr><th scope="row">{words(f"compare.{stage}")}</th>'
+        f"{''.join(f'<td>{_took(timing, stage, words)}</td>' for timing in (left, right))}</tr>"
         for stage in STAGES
     )
     tokens = f'<tr><th scope="row">{words("compare.tokens")}</th><td>{left.tokens}</td><td>{right.tokens}</td></tr>'
@@ -125,5 +125,5 @@ def _place(thing: Detection | None) -> str:
     return f'{score}<span class="box">{x_min}, {y_min} – {x_max}, {y_max}</span>'
 
 
-def _seconds(seconds: float, words: Words) -> str:
-    return words("status.seconds", seconds=f"{seconds:.2f}")
+def _took(timing: Timing, stage: str, words: Words) -> str:
+    return "–" if timing.cached else words("status.seconds", seconds=f"{getattr(timing, stage):.2f}")

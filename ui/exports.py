@@ -46,19 +46,24 @@ class ExportPanel:
     """A button for each format, and the place where a file that was asked for lies on its way to the browser."""
 
     panel: gr.Column
+    hint: gr.HTML
     buttons: Mapping[str, gr.Button]
     parcel: Parcel
 
     @property
     def outputs(self) -> list[Any]:
         """What `offering` and `none` change."""
-        return [self.panel, *self.buttons.values()]
+        return [self.panel, self.hint, *self.buttons.values()]
 
     def offering(self, result: Result) -> dict[Any, Any]:
         """The formats that have something to say about an answer."""
         fitting = formats_of(result)
         buttons = {button: gr.update(visible=name in fitting) for name, button in self.buttons.items()}
-        return {self.panel: gr.update(visible=True)} | buttons
+        found = bool(result.detections)
+        return {
+            self.panel: gr.update(visible=found or bool(result.text)),
+            self.hint: gr.update(visible=found),
+        } | buttons
 
     def none(self) -> dict[Any, Any]:
         """While there is no answer."""
@@ -70,13 +75,13 @@ def build(texts: Texts) -> ExportPanel:
     with gr.Column(visible=False, elem_id="exports") as panel:
         # Gradio fills in one text for each component.
         components.html(f'<h3 class="heading">{texts.later("exports.label")}</h3>')
-        components.html(f'<p class="hint">{texts.later("exports.hint")}</p>')
+        hint = components.html(f'<p class="hint">{texts.later("exports.hint")}</p>')
         with gr.Row(elem_id="export-buttons"):
             buttons = {
                 name: gr.Button(texts.later(f"exports.{name}"), size="sm", min_width=60, elem_id=f"export-{name}")
                 for name in FORMATS
             }
-    return ExportPanel(panel=panel, buttons=buttons, parcel=Parcel(visible=False))
+    return ExportPanel(panel=panel, hint=hint, buttons=buttons, parcel=Parcel(visible=False))
 
 
 def formats_of(result: Result) -> tuple[str, ...]:

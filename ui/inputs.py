@@ -11,8 +11,8 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
+from inference import tasks
 from inference.batch import MAX_NEW_TOKENS
-from inference.errors import InvalidInput
 from inference.images import Limits, open_picture
 from inference.tasks import LANGUAGES, LENGTHS, MAX_TEXT_CHARACTERS, TASKS, Task
 from inference.types import Request
@@ -209,20 +209,29 @@ def needed_by(task: Task) -> dict[str, bool]:
     }
 
 
-def to_request(*, image: str | None, limits: Limits, no_picture: str, **values: Any) -> Request:
-    """The request that the values of the form make.
+def check(**values: Any) -> None:
+    """Refuses what would be refused for any picture.
 
     Args:
-        image: The path of the picture's file, or None.
-        limits: What pictures may be.
-        no_picture: What someone reads who has not added a picture.
         values: See `request_about`.
 
     Raises:
-        UserError: The picture is missing or cannot be used.
+        InvalidInput: See `inference.tasks.check`.
     """
-    if not image:
-        raise InvalidInput(no_picture)
+    tasks.check(request_about(Image.new("RGB", (1, 1)), request_id="", **values))
+
+
+def to_request(*, image: str, limits: Limits, **values: Any) -> Request:
+    """The request that the values of the form make.
+
+    Args:
+        image: The path of the picture's file.
+        limits: What pictures may be.
+        values: See `request_about`.
+
+    Raises:
+        InvalidPicture: The picture cannot be used.
+    """
     return request_about(open_picture(Path(image), limits), **values)
 
 
@@ -276,6 +285,10 @@ def _switches(texts: Texts, *, prefix: str) -> tuple[gr.Checkbox, gr.Checkbox]:
             elem_id=f"{prefix}typed-in-spanish",
             min_width=120,
         )
+    # Who types in Spanish reads Spanish.
+    typed_in_spanish.input(
+        None, [typed_in_spanish, translate], translate, js="(typed, translate) => typed || translate", **PRIVATE
+    )
     return translate, typed_in_spanish
 
 

@@ -57,12 +57,14 @@ class Links:
         opened.then(self.open, outputs=[tabs, *self._fields.values()], **PRIVATE)
 
     def open(self, visitor: gr.Request) -> dict[Any, Any]:
-        """What the address asks for."""
+        """What the address asks for, and Spanish too for who reads the page in Spanish."""
         parameters = dict(visitor.query_params)
         models: dict[str, str] = {}
         for status in self._context.host.statuses():
             models |= {status.asked: status.name, status.name: status.name}
         update: dict[Any, Any] = {self._tabs: gr.skip()}
+        if self._context.texts.language_of(visitor) == "es":
+            update[self._fields["translate"]] = True
         for name, value in fields_of(parameters, models=models).items():
             update[self._fields[name]] = value
         known = {child.id for child in self._tabs.children if isinstance(child, gr.Tab)}

@@ -48,8 +48,8 @@ class Shown:
         return cls(threshold=threshold / 100, opacity=opacity / 100, parts=parts, language=chosen)
 
     def seen(self, detections: tuple[Detection, ...]) -> tuple[Detection, ...]:
-        """Those that are sure enough; what has no score is always there."""
-        return tuple(each for each in detections if each.score is None or each.score >= self.threshold)
+        """Those that are sure enough, by the whole percents that are shown; what has no score is always there."""
+        return tuple(each for each in detections if each.score is None or round(each.score, 2) >= self.threshold)
 
     def drawing(self, result: Result) -> Drawing:
         """How to draw what is seen of a result: in the colours that it would have beside all the rest."""

@@ -44,7 +44,13 @@ def empty(sentence: str) -> str:
 
 
 def answer(
-    text: str, *, translation: str | None, words: Words, language: str = "", naming: Naming | None = None
+    text: str,
+    *,
+    translation: str | None,
+    words: Words,
+    language: str = "",
+    naming: Naming | None = None,
+    heading: str = "result.answer",
 ) -> str:
     """An answer in words, and beside it the Spanish one if there is one.
 
@@ -54,13 +60,14 @@ def answer(
         words: The page's texts.
         language: Code of the language that the model wrote in, or empty if nobody knows.
         naming: Makes words of the text buttons that look for what they name; None for a text in which none does.
+        heading: Key of what it is called where it is not named by its language.
     """
     pieces = [(text, None)] if naming is None else list(naming.pieces(text))
     body = _words(pieces, words)
-    heading = words("result.english" if language == "en" and translation is not None else "result.answer")
     cards = []
     if not (language == "es" and translation == text):
-        cards.append(_card(text, body=body, heading=heading, words=words, language=language))
+        named_by = "result.english" if language == "en" and translation is not None else heading
+        cards.append(_card(text, body=body, heading=words(named_by), words=words, language=language))
     if translation is not None:
         cards.append(
             _card(translation, body=escape(translation), heading=words("result.spanish"), words=words, language="es")
@@ -70,11 +77,11 @@ def answer(
     return f'<div class="answers">{"".join(cards)}</div>{hint}'
 
 
-def writing(raw: str, *, words: Words) -> str:
-    """The model's output while it is being written, with its loc and seg tokens set back."""
+def writing(raw: str, *, words: Words, heading: str = "result.answer") -> str:
+    """The model's output while it is being written, with its loc and seg tokens set back; `heading` as of `answer`."""
     marked = _CODE_TOKEN.sub(lambda match: f'<span class="codes">{match.group()}</span>', escape(raw))
     return (
-        f'<div class="answers"><section class="answer-card"><header><h3>{words("result.answer")}</h3></header>'
+        f'<div class="answers"><section class="answer-card"><header><h3>{words(heading)}</h3></header>'
         f'<p class="answer-text" data-testid="writing" dir="auto">{marked}'
         '<span class="caret" aria-hidden="true"></span></p></section></div>'
     )
@@ -85,9 +92,11 @@ def summary(detections: Sequence[Detection], *, hidden: int, threshold: float, w
     shown = len(detections) - hidden
     if not detections:
         return f'<p class="summary">{words("result.none_found")}</p>'
-    sentences = [words("result.found_one") if shown == 1 else words("result.found_many", count=shown)]
+    sentences = []
+    if shown:
+        sentences.append(words("result.found_one") if shown == 1 else words("result.found_many", count=shown))
     if hidden:
-        key = "result.hidden_one" if hidden == 1 else "result.hidden_many"
+        key = ("result.hidden" if shown else "result.all_hidden") + ("_one" if hidden == 1 else "_many")
         sentences.append(words(key, count=hidden, threshold=f"{threshold:.0%}"))
     return f'<p class="summary">{" ".join(sentences)}</p>'
 

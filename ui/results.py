@@ -50,8 +50,14 @@ class Results:
         """Everything of an earlier answer out of sight."""
         return self._cleared() | {self.answer: ""} | self.progress(Progress("looking"), words)
 
-    def progress(self, progress: Progress, words: Words) -> Update:
-        """How far a request is."""
+    def progress(self, progress: Progress, words: Words, *, task: str = "") -> Update:
+        """How far a request is.
+
+        Args:
+            progress: What the pipeline said last.
+            words: The page's texts.
+            task: What is asked, if anything is written yet.
+        """
         seconds = math.ceil(progress.seconds or 0)
         match progress.stage:
             case "queued":
@@ -65,12 +71,16 @@ class Results:
         line = words.texts.now(key, words.language, **told)
         update: Update = {self.status: markup.status([line], live=True)}
         if progress.raw:
-            update[self.answer] = markup.writing(progress.raw, words=words)
+            update[self.answer] = markup.writing(progress.raw, words=words, heading=heading_of(task))
         return update
+
+    def refused(self, message: str) -> Update:
+        """A request that never began."""
+        return {self.notes: markup.notes([message], tone="error")}
 
     def failed(self, message: str) -> Update:
         """A request that ended with an error; what was written until then stays."""
-        return {self.status: "", self.notes: markup.notes([message], tone="error")}
+        return self.refused(message) | {self.status: ""}
 
     def stopped(self, words: Words) -> Update:
         """A request that the person stopped; what was written until then stays."""
@@ -104,9 +114,18 @@ class Results:
         }
         if image is not None and result.detections:
             return update | {self.answer: ""} | self.drawn(image, result, look=look, words=words)
+        if not result.text and result.problems:
+            return update | {self.answer: ""}  # which say why there is nothing
         language = language_of(result.prompt)
         names = naming if language == "en" else None
-        shown = markup.answer(result.text, translation=translation, words=words, language=language, naming=names)
+        shown = markup.answer(
+            result.text,
+            translation=translation,
+            words=words,
+            language=language,
+            naming=names,
+            heading=heading_of(result.task),
+        )
         return update | {self.answer: shown}
 
     def drawn(self, image: Image.Image, result: Result, *, look: Shown, words: Words) -> Update:
@@ -183,6 +202,11 @@ def build(texts: Texts) -> tuple[Results, Look]:
         json=json,
     )
     return results, controls
+
+
+def heading_of(task: str) -> str:
+    """Key of what the words are called that a task brings."""
+    return "result.question" if task == "ask" else "result.answer"
 
 
 def css(colour: overlay.Colour) -> str:

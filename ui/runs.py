@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 from PIL import Image
 
-from inference import overlay, tasks
+from inference import overlay
 from inference.errors import Cancelled
 from inference.many import Job, Outcome
 from inference.sentences import Sentence
@@ -105,14 +105,6 @@ class Runs:
     def going(self, visitor: gr.Request) -> bool:
         """Whether a run of this visitor has begun and not ended."""
         return self._turns.taken(visitor.session_hash or "")
-
-    def check(self, asked: dict[str, Any]) -> None:
-        """Refuses once what would be refused for every picture.
-
-        Raises:
-            UserError: See `inference.tasks.check`.
-        """
-        tasks.check(inputs.request_about(Image.new("RGB", (1, 1)), request_id="", **asked))
 
     def answer(self, visitor: gr.Request, jobs: Iterable[Job]) -> Iterator[Outcome | None]:
         """What comes of each request, as it is known, and None now and then.

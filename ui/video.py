@@ -276,7 +276,7 @@ class VideoTab:
     def _open(self, clip: str | None, frames: float, asked: dict[str, Any]) -> tuple[Clip, Told]:
         if not clip:
             raise InvalidInput(Sentence("Add a clip first."))
-        self._runs.check(asked)
+        inputs.check(**asked)
         opened = open_clip(Path(clip), self._limits)
         count = min(max(1, int(frames)), self._context.settings.max_video_frames)
         times = [opened.seconds_at(stamp) for stamp in opened.spaced(count)]

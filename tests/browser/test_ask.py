@@ -17,11 +17,12 @@ from playwright.sync_api import TimeoutError as NotInTime
 from pycocotools.coco import COCO
 
 from inference.overlay import colour_of
+from inference.sentences import Sentence
 from tests.support.serving import StandInPipeline, thing
 
 ANSWER = "[data-testid=answer]"
 ROWS = "[data-testid=things] tbody tr"
-BOAT = thing("boat", (10, 10, 40, 40), 0.9)
+BOAT = thing("boat", (10, 10, 40, 40), 0.896)  # 90 %
 CUP = thing("cup", (50, 20, 90, 70), 0.3)
 
 
@@ -118,6 +119,20 @@ def test_the_drawing_comes_as_it_is_shown(found: Any, pipeline: StandInPipeline)
     assert changed[39, 12:38].all()  # the boat's box
     assert not changed[15:35, 15:35].any()  # its mask is not drawn
     assert not changed[58:, 60:].any()  # the cup is hidden
+
+
+def test_a_threshold_hides_by_the_percents_that_are_shown_and_is_for_one_picture(
+    found: Any, pipeline: StandInPipeline, picture: Path
+) -> None:
+    set_number(found.page, "#threshold", 90)
+    expect(found.page.locator(ROWS)).to_have_count(1)
+    set_number(found.page, "#threshold", 91)
+    expect(found.page.locator("#found")).to_contain_text("All 2 things are less sure than 91% and hidden.")
+    found.page.get_by_role("button", name="Remove Image").click()
+    found.upload(picture)
+    ask(found, "Outline", "boat ; cup")
+    expect(found.page.locator(ROWS)).to_have_count(2)
+    expect(found.page.locator("#threshold").get_by_role("spinbutton")).to_have_value("0")
 
 
 def test_every_format_leaves_out_what_the_threshold_hides(found: Any) -> None:
@@ -264,6 +279,37 @@ def test_a_label_in_the_table_asks_for_the_rest(
     expect(visitor.field("Things to look for")).to_have_value("boat")
     expect(entries(visitor.page)).to_have_count(2)
     assert (pipeline.requests[-1].task, pipeline.requests[-1].text) == (task, "boat")
+
+
+# What an answer is called, and what is said where there is none
+
+
+def test_a_guessed_question_is_called_one(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
+    pipeline.held = True
+    visitor = visit(url)
+    visitor.upload(picture)
+    visitor.choose("Guess the question")
+    visitor.field("Answer").fill("two")
+    visitor.run()
+    heading = visitor.page.locator(".answer-card").get_by_role("heading")
+    expect(heading).to_have_text("Question")
+    pipeline.go.set()
+    expect(visitor.page.locator(ANSWER)).to_be_visible()
+    expect(heading).to_have_text("Question")
+
+
+def test_what_is_not_there_is_said_in_a_word_and_brings_no_files(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path
+) -> None:
+    pipeline.words, pipeline.problems = "", (Sentence("Not found: {names}.", names="fish"),)
+    visitor = visit(url)
+    visitor.upload(picture)
+    for _ in range(2):
+        ask(visitor, "Find", "fish")
+    expect(visitor.page.locator("#notes")).to_have_text("Not found: fish.")
+    expect(visitor.page.locator("#answer-panel")).not_to_be_visible()
+    expect(visitor.page.locator("#exports")).not_to_be_visible()
+    expect(entries(visitor.page).last).to_have_text("Find: fish Not found: fish.")
 
 
 # Answers that give way

@@ -17,7 +17,7 @@ SPANISH = {
     "run": "Ejecutar",
     "no_picture": "Primero añade una imagen.",
     "busy": "Ya hay 64 peticiones en espera.",
-    "found_nothing": "El modelo no encontró nada para «<i>key</i>».",
+    "found_nothing": "No encontrado: <i>key</i>.",
     "settings": "Configuración",
 }
 CHINESE = {
@@ -26,11 +26,11 @@ CHINESE = {
     "run": "运行",
     "no_picture": "请先添加一张图片。",
     "busy": "已有 64 个请求在等待。",
-    "found_nothing": "模型没有找到“<i>key</i>”。",
+    "found_nothing": "未找到：<i>key</i>。",
     "settings": "设置",
 }
 BUSY = Busy(Sentence("{count} requests are waiting already. Try again in a minute.", count=64))
-FOUND_NOTHING = Sentence("The model found nothing for “{what}”.", what="<i>key</i>")
+FOUND_NOTHING = Sentence("Not found: {names}.", names="<i>key</i>")
 
 
 @pytest.mark.parametrize("words", [SPANISH, CHINESE], ids=["Spanish", "Chinese"])
@@ -86,6 +86,16 @@ def test_what_the_server_writes_follows_a_language_chosen_on_the_page(visit: Any
     page.wait_for_function("document.cookie.includes('page_language=es')")
     page.locator("#run").dispatch_event("click")
     expect(page.locator("#notes")).to_contain_text("Primero añade una imagen.")
+
+
+def test_who_reads_the_page_in_spanish_reads_answers_in_it_too(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path
+) -> None:
+    page = visit(url, locale="es-ES").page
+    expect(page.get_by_label("También en español").first).to_be_checked()
+    page.locator(".example").nth(1).click()  # one that has no Spanish of its own
+    expect(page.locator("[data-testid=answer][lang=es]")).to_have_text("dos barcos rojos")
+    assert pipeline.requests[-1].translate
 
 
 def test_a_language_that_the_page_does_not_speak_gets_one_language_throughout(

@@ -55,7 +55,7 @@ def test_the_form_reaches_the_pipeline(visit: Any, url: str, pipeline: StandInPi
     visitor.choose("Answer")
     visitor.field("Question").fill("¿qué es?")
     visitor.page.get_by_label("I type in Spanish").check()
-    visitor.page.get_by_label("In Spanish too").check()
+    expect(visitor.page.get_by_label("In Spanish too")).to_be_checked()
     visitor.field("Question").press("Enter")
     expect(visitor.page.locator(ANSWER).first).to_have_text("two red boats")
     (request,) = pipeline.requests
@@ -69,6 +69,21 @@ def test_without_a_picture_the_page_asks_for_one(visit: Any, url: str) -> None:
     visitor.run()
     expect(visitor.page.get_by_role("alert").filter(has_text="Add a picture first.").first).to_be_visible()
     expect(visitor.page.locator("#run")).to_be_enabled()
+
+
+def test_what_is_missing_is_said_and_the_answer_that_is_there_stays(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path
+) -> None:
+    visitor = visit(url)
+    visitor.upload(picture)
+    visitor.run()
+    expect(visitor.page.locator(ANSWER)).to_have_text("two red boats")
+    visitor.choose("Answer")
+    visitor.run()
+    expect(visitor.page.locator("#notes").get_by_role("alert")).to_have_text("Type a question about the picture.")
+    expect(visitor.page.locator(ANSWER)).to_have_text("two red boats")
+    expect(visitor.page.locator("#run")).to_be_enabled()
+    assert len(pipeline.requests) == 1
 
 
 def test_a_broken_picture_is_refused_by_a_sentence(visit: Any, url: str, tmp_path: Path) -> None:

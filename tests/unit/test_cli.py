@@ -357,8 +357,8 @@ def test_notes_go_to_the_person_and_not_into_the_output(tmp_path, capsys):
 
     assert run(path, "detect cat", engine=Script("nothing")) == 0
     printed = capsys.readouterr()
-    assert "found nothing" in printed.err
-    assert "found nothing" not in printed.out
+    assert "Not found: cat" in printed.err
+    assert "Not found: cat" not in printed.out
 
 
 def test_the_same_picture_named_twice_is_asked_about_once(folder, capsys):

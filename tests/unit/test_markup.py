@@ -59,7 +59,8 @@ def test_an_empty_answer_says_so() -> None:
         ((0.9, 0.8), 0.0, 0, "Found 2 things."),
         ((0.9, 0.2), 0.5, 1, "Found 1 thing. 1 more is less sure than 50% and hidden."),
         ((0.9, 0.2, 0.1), 0.5, 2, "Found 1 thing. 2 more are less sure than 50% and hidden."),
-        ((0.1,), 0.5, 1, "Found 0 things. 1 more is less sure than 50% and hidden."),
+        ((0.1,), 0.5, 1, "1 thing is less sure than 50% and hidden."),
+        ((0.2, 0.1), 0.5, 2, "All 2 things are less sure than 50% and hidden."),
     ],
 )
 def test_the_summary_counts_what_is_shown_and_hidden(

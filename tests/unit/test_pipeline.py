@@ -3,7 +3,8 @@
 import math
 import pickle
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
+from inference.batch import Chosen
 from inference.checkpoints import Choice
 from inference.engine import Token
 from inference.errors import InvalidInput, ModelUnavailable
+from inference.generation import Generation, Row
 from inference.hosting import ModelHost, host_models
 from inference.loading import LoadedModel
 from inference.pipeline import Pipeline, Progress, score
@@ -22,6 +25,7 @@ from inference.tasks import TASKS
 from inference.types import Detection, Request, Result
 from tests.support.tiny import tiny_model, tiny_processor
 
+WORDS = {"gato": "cat", "perro": "dog"}
 TEXTS = {"question": "what is it?", "answer": "two", "objects": "cat ; dog", "prompt": "anything at all"}
 
 
@@ -34,6 +38,24 @@ class Shouting:
     def translate(self, direction: str, texts: Sequence[str]) -> list[str]:
         self.asked.append((direction, list(texts)))
         return [text.upper() for text in texts]
+
+
+class Says:
+    """An engine that says what a test gives it, token by token, to its limit."""
+
+    def __init__(self, pieces: Iterable[str]) -> None:
+        self._pieces = list(pieces)
+
+    def submit(self, image: Image.Image, prompt: str, *, max_new_tokens: int, **_: object) -> Generation:
+        nothing = torch.zeros(1)
+        row = Row(nothing, nothing, b"", key=b"", max_new_tokens=max_new_tokens, deadline=math.inf, ignore_eos=False)
+        vocabulary = list(dict.fromkeys(self._pieces))
+        for piece in self._pieces[:max_new_tokens]:
+            row.add(Chosen(vocabulary.index(piece), probability=1.0, score=1.0))
+        row.complete()
+        return Generation(row, lambda ids: "".join(vocabulary[number] for number in ids))
+
+    def close(self) -> None: ...
 
 
 class Missing:
@@ -158,6 +180,52 @@ def test_a_cut_answer_says_where_it_was_cut(pipeline):
 
     assert result.timing.tokens == 3
     assert any("3 tokens" in problem for problem in result.problems)
+
+
+def saying(monkeypatch: pytest.MonkeyPatch, pipeline: Pipeline, pieces: Iterable[str]) -> None:
+    hosted = pipeline._host.get(None)
+    monkeypatch.setattr(pipeline._host, "get", lambda name: replace(hosted, engine=Says(pieces)))
+
+
+@pytest.mark.parametrize(
+    ("task", "pieces", "text", "things"),
+    [
+        pytest.param("describe", ["a", " cat", *[" and", " on"] * 60], "a cat and on …", 0, id="words"),
+        pytest.param(
+            "detect", ["<loc0001>", "<loc0002>", "<loc0900>", "<loc0901>", " cat", " ;"] * 20, "cat", 1, id="boxes"
+        ),
+    ],
+)
+def test_an_answer_that_goes_round_in_circles_is_stopped(
+    monkeypatch, pipeline, task: str, pieces: list[str], text: str, things: int
+):
+    saying(monkeypatch, pipeline, pieces)
+    result = pipeline.run(request(task, max_new_tokens=100, translate=True))
+
+    assert (result.text.rstrip(" ;"), len(result.detections)) == (text, things)
+    assert len(result.raw) < len("".join(pieces)) / 2
+    assert "The model said the same again and again, so it was stopped." in result.problems
+    assert not any("cut off" in problem for problem in result.problems)
+    assert result.timing.tokens > 0
+
+
+@pytest.mark.parametrize(
+    ("answer", "missing"),
+    [
+        pytest.param("", ["Not found: gato, perro."], id="nothing is there"),
+        pytest.param("CAT", ["Not found: perro."], id="one is not there, whatever its case"),
+        pytest.param("cat;dog", [], id="all are there"),
+        pytest.param("kitten", [], id="the model has a name of its own"),
+    ],
+)
+def test_what_is_not_in_the_picture_is_named_as_it_was_typed(monkeypatch, pipeline, answer: str, missing: list[str]):
+    box = ["<loc0001>", "<loc0002>", "<loc0900>", "<loc0901>"]
+    saying(monkeypatch, pipeline, [piece for name in answer.split(";") if name for piece in (*box, f" {name}", " ;")])
+    monkeypatch.setattr(Shouting, "translate", lambda self, direction, texts: [WORDS.get(text, text) for text in texts])
+
+    result = pipeline.run(request("detect", text="gato ; perro", input_language="es", max_new_tokens=100))
+
+    assert [problem for problem in result.problems if "found" in problem] == missing
 
 
 def test_leaving_in_the_middle_frees_the_model_for_the_next(pipeline):
