@@ -101,10 +101,15 @@ _SIZES: Mapping[str, _Size] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Which checkpoint to load, and why: a sentence for the console and the page."""
+    """Which checkpoint to load, and why: a sentence for the console and the page.
+
+    Attributes:
+        otherwise: What to load if it cannot be loaded, or None.
+    """
 
     name: str
     reason: str
+    otherwise: str | None = None
 
 
 def find(name: str) -> Checkpoint:
@@ -232,7 +237,7 @@ def _best_in_reach(fitting: Sequence[str], *, free: float, hub: Hub) -> Choice:
             name=CHECKPOINTS[key].name,
             free=gigabytes(free),
         )
-        return Choice(key, Sentence.of(why, *problems))
+        return Choice(key, Sentence.of(why, *problems), otherwise="demo")
     return Choice("demo", Sentence.of(Sentence("The small embedded model runs."), problems[0]))
 
 

@@ -7,6 +7,7 @@ imported where it is needed, so that `--help` and a mistyped path answer at once
 import argparse
 import contextlib
 import hashlib
+import io
 import json
 import logging
 import os
@@ -143,6 +144,8 @@ def main(
         SystemExit: With code 2 and a sentence on stderr if a flag is not allowed, with 0 after printing `--help`.
     """
     options = _parse(sys.argv[1:] if arguments is None else arguments, environment)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # answers may be in any script, and a console in only a few
     _log_to_stderr(verbose=options.verbose)
     try:
         return _run(options, _find(options.places), make_host or _host_models)
@@ -188,7 +191,7 @@ def _parse(arguments: Sequence[str], environment: Mapping[str, str]) -> _Options
     def add_setting(flag: str, read: Callable[[str], str], default: str, explanation: str) -> None:
         value = environment.get(f"PALIGEMMA_{flag.upper()}") or default
         # A string default is read like a typed value, so a wrong variable is refused too.
-        parser.add_argument(f"--{flag}", type=read, default=value, help=f"{explanation} (default: {value})")
+        parser.add_argument(f"--{flag}", type=read, default=value, help=f"{explanation} (default: %(default)s)")
 
     add_setting("model", _first_name, "auto", "auto, demo, 3b, 10b, a hub id or a folder")
     add_setting("device", device_name, "auto", "auto, cpu, cuda or cuda:N")
@@ -219,6 +222,7 @@ def _parse(arguments: Sequence[str], environment: Mapping[str, str]) -> _Options
             device=typed.device,
             dtype=typed.dtype,
             quantize=cast(Quantization, typed.quantize),
+            hang_seconds=_DEADLINE,
         ),
     )
 

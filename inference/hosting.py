@@ -96,7 +96,7 @@ class ModelHost:
         hang_seconds: float = 300.0,
         lost: Callable[[], None] | None = None,
     ) -> None:
-        self._choices = tuple(choices)
+        self._choices = list(choices)
         self._load = load
         self._translators = translators
         self._queue_size = queue_size
@@ -217,7 +217,12 @@ class ModelHost:
             hosted = self._host(index, choice.name)
         except UserError as error:
             logger.error("%s could not be loaded: %s", choice.name, error)
-            self._update(index, state="failed", detail=error.sentence)
+            if choice.otherwise is None or choice.otherwise in {other.name for other in self._choices}:
+                self._update(index, state="failed", detail=error.sentence)
+            else:
+                reason = Sentence.of(Sentence("The small embedded model runs."), error.sentence)
+                self._choices[index] = Choice(choice.otherwise, reason)
+                self._load_one(index)
         except Exception:
             logger.exception("%s could not be loaded", choice.name)
             sentence = Sentence("{name} could not be loaded; the log says why.", name=choice.name)
@@ -235,6 +240,8 @@ class ModelHost:
 
     def _host(self, index: int, name: str) -> HostedModel:
         def progress(fraction: float, what: str) -> None:
+            if self._closed:  # whoever downloads or warms up ends here, and deletes what is there in part
+                raise ModelUnavailable(Sentence("The app is being shut down."))
             logger.info("%3.0f %%  %s", fraction * 100, what)
             with self._lock:
                 loading = self._statuses[index].state == "loading"

@@ -321,7 +321,10 @@ def _orientation(image: Image.Image) -> int:
 def _to_rgb(image: Image.Image) -> Image.Image:
     """A new RGB picture with the colours of any picture, on white where it is transparent."""
     if image.mode.startswith("I;16"):
-        return _grey_to_rgb(np.asarray(image), white=65_535)
+        tags = getattr(image, "tag_v2", {})  # of a TIFF: Pillow reads 12 bits as 16, and 0 as black whatever it is
+        white = 2.0 ** tags.get(258, (16,))[0] - 1
+        values = np.asarray(image)
+        return _grey_to_rgb(white - values if tags.get(262) == 0 else values, white=white)
     if image.mode in ("I", "F"):
         return _grey_to_rgb(np.asarray(image), white=None)
     if not image.has_transparency_data:

@@ -30,7 +30,8 @@ def outline(mask: np.ndarray) -> list[Point]:
     Returns:
         The points in order, without the first one again at the end; empty if the mask is.
     """
-    loops = [loop for loop in _loops(mask) if abs(_area(loop)) >= _SPECK * np.count_nonzero(mask)]
+    whole = np.count_nonzero(mask)
+    loops = [loop for loop in _loops(mask) if abs(_area(loop)) >= _SPECK * whole]
     if not loops:
         return []
     tolerance = min(_LOOSEST, _LOOSENESS * float(np.count_nonzero(mask)) ** 0.5)
@@ -65,8 +66,7 @@ def _loops(mask: np.ndarray) -> list[np.ndarray]:
         for y, x in np.argwhere(edges).tolist():
             ways.setdefault((x + start_x, y + start_y), []).append(step)
     loops = []
-    while ways:
-        place = next(iter(ways))
+    for place in list(ways):  # a dictionary that loses its first entries takes ever longer to find the next
         step = (0, 0)
         corners: list[tuple[int, int]] = []
         while place in ways:
@@ -78,7 +78,8 @@ def _loops(mask: np.ndarray) -> list[np.ndarray]:
                 corners.append(place)
             step = chosen
             place = (place[0] + step[0], place[1] + step[1])
-        loops.append(np.array([(x + left - 1, y + top - 1) for x, y in corners], dtype=np.float64))
+        if corners:
+            loops.append(np.array([(x + left - 1, y + top - 1) for x, y in corners], dtype=np.float64))
     return loops
 
 

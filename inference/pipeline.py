@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 from inference import tasks
 from inference.batch import MAX_NEW_TOKENS
 from inference.engine import Queued, Started, Token
-from inference.errors import InvalidInput, UserError
+from inference.errors import Cancelled, InvalidInput, UserError
 from inference.hosting import HostedModel, ModelHost
 from inference.masks import add_masks
 from inference.parsing import Parsed, parse, strip_tokens
@@ -93,14 +93,16 @@ class Pipeline:
             UserError: The request is not allowed, the model is not there, or the answer was cut off: see the kinds in
                 `inference.errors`.
         """
+        answered = False
         try:
             with closing(self._answer(request, left)) as items:
                 for item in items:
                     if isinstance(item, Result):
+                        answered = True  # who closes the iterator after that has all there is
                         self._tell(request, item)
                     yield item
         except BaseException as error:
-            if self._observer is not None:
+            if self._observer is not None and not answered:
                 self._observer.failed(request.task, error)
             raise
 
@@ -125,6 +127,8 @@ class Pipeline:
         typed = [name for name in map(tasks.clean_text, tasks.split_objects(request.text)) if name]
         if task.text == "objects":
             cleaned = " ; ".join(typed)
+        if request.input_language != "en":
+            yield Progress("translating")
         cleaned = self._to_english(hosted, replace(request, text=cleaned), is_list=task.text == "objects")
         prompt = task.prompt(replace(request, text=cleaned))
 
@@ -177,8 +181,10 @@ class Pipeline:
         translation = None
         if request.translate:
             yield Progress("translating", raw=raw, tokens=len(tokens))
+            if left is not None and left():
+                raise Cancelled(Sentence("The request was stopped."))
             try:
-                translation, detections = self._to_spanish(hosted, request, parsed, detections)
+                translation, detections = self._to_spanish(hosted, prompt, parsed, detections)
             except UserError as error:
                 problems.append(Sentence("There is no Spanish translation: {why}", why=error.sentence))
         yield Result(
@@ -203,7 +209,7 @@ class Pipeline:
         return " ; ".join(hosted.translators.translate("es-en", parts))
 
     def _to_spanish(
-        self, hosted: HostedModel, request: Request, parsed: Parsed, detections: tuple[Detection, ...]
+        self, hosted: HostedModel, prompt: str, parsed: Parsed, detections: tuple[Detection, ...]
     ) -> tuple[Translation | None, tuple[Detection, ...]]:
         """The answer's and the labels' translation, labels each for itself and never with a token beside them."""
         translated = hosted.translators.translate("en-es", [detection.label for detection in detections])
@@ -214,10 +220,13 @@ class Pipeline:
             return Translation("es", " ; ".join(translated)), detections
         if not parsed.text:
             return None, detections
-        if tasks.TASKS[request.task].has_language and request.language != "en":
-            if request.language != "es":
+        match tasks.read_command(prompt).language:
+            case "es":  # the model itself answered in Spanish
+                return Translation("es", parsed.text), detections
+            case "en":
+                pass
+            case _:
                 raise InvalidInput(Sentence("only answers in English are translated."))
-            return Translation("es", parsed.text), detections  # the model itself answered in Spanish
         return Translation("es", hosted.translators.translate("en-es", [parsed.text])[0]), detections
 
 

@@ -1,12 +1,13 @@
 """The settings of the app: built once, from flags and `PALIGEMMA_<FLAG>` environment variables, then never changed."""
 
 import argparse
+import dataclasses
 import ipaddress
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal, NoReturn, cast
+from dataclasses import dataclass, replace
+from typing import Literal, NoReturn
 
 Quantization = Literal["none", "int8", "int4"]
 LogFormat = Literal["text", "json"]
@@ -85,94 +86,68 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         epilog="Every flag is also an environment variable, for example PALIGEMMA_MODEL=3b.",
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--model", type=_names, default=("auto",), metavar="NAME[,NAME…]",
+    add = parser.add_argument
+    add(
+        "--model",
+        dest="models",
+        type=_names,
+        metavar="NAME[,NAME…]",
         help="auto, demo, 3b, 10b, a hub id or a folder, each also as 3b:int8 or 3b:bfloat16; several give a choice on "
         "the page (default: auto, the largest that the GPU's memory holds, else the embedded one)",
-    )  # fmt: skip
-    parser.add_argument("--device", type=device_name, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
-    parser.add_argument("--dtype", choices=("auto", "bfloat16", "float16", "float32"), default="auto")
-    parser.add_argument("--quantize", choices=("none", "int8", "int4"), default="none")
-    parser.add_argument(
-        "--host", default="127.0.0.1", help="address to serve on (default: 127.0.0.1, only this machine)"
     )
-    parser.add_argument("--port", type=_port, default=7860)
-    parser.add_argument("--share", type=_switch, nargs="?", const=True, default=False, help="open a gradio.live link")
-    parser.add_argument("--auth", type=_auth, default=None, metavar="USER:PASSWORD", help="ask visitors for a login")
-    parser.add_argument("--max-upload-mb", type=_positive_number, default=20.0)
-    parser.add_argument(
-        "--max-batch", type=_positive_whole_number, default=8, help="pictures that may be asked about at once"
-    )
-    parser.add_argument(
-        "--max-video-seconds", type=_positive_number, default=60.0, help="length of an uploaded clip (default: 60)"
-    )
-    parser.add_argument("--max-video-mb", type=_positive_number, default=50.0, help="its file's size (default: 50)")
-    parser.add_argument(
-        "--video-frames", type=_positive_whole_number, default=8, help="frames of a clip to ask about (default: 8)"
-    )
-    parser.add_argument(
-        "--max-video-frames",
-        type=_positive_whole_number,
-        default=32,
-        help="how many a visitor may choose (default: 32)",
-    )
-    parser.add_argument("--max-queue", type=_positive_whole_number, default=64)
-    parser.add_argument("--max-per-visitor", type=_positive_whole_number, default=8)
-    parser.add_argument(
-        "--deadline", type=_positive_number, default=120.0, metavar="SECONDS", help="for one request (default: 120)"
-    )
-    parser.add_argument(
-        "--hang-seconds", type=_positive_number, default=300.0, metavar="SECONDS",
+    add("--device", type=device_name, help="auto, cpu, cuda or cuda:N (default: auto)")
+    add("--dtype", choices=("auto", "bfloat16", "float16", "float32"))
+    add("--quantize", choices=("none", "int8", "int4"))
+    add("--host", help="address to serve on (default: 127.0.0.1, only this machine)")
+    add("--port", type=_port)
+    add("--share", type=_switch, nargs="?", const=True, help="open a gradio.live link")
+    add("--auth", type=_auth, metavar="USER:PASSWORD", help="ask visitors for a login")
+    add("--max-upload-mb", type=_positive_number)
+    add("--max-batch", type=_positive_whole_number, help="pictures that may be asked about at once")
+    add("--max-video-seconds", type=_positive_number, help="length of an uploaded clip (default: 60)")
+    add("--max-video-mb", type=_positive_number, help="its file's size (default: 50)")
+    add("--video-frames", type=_positive_whole_number, help="frames of a clip to ask about (default: 8)")
+    add("--max-video-frames", type=_positive_whole_number, help="how many a visitor may choose (default: 32)")
+    add("--max-queue", type=_positive_whole_number)
+    add("--max-per-visitor", type=_positive_whole_number)
+    add("--deadline", type=_positive_number, metavar="SECONDS", help="for one request (default: 120)")
+    add(
+        "--hang-seconds",
+        type=_positive_number,
+        metavar="SECONDS",
         help="after which a model that does not get on is started again (default: 300)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--drain-seconds", type=_positive_number, default=20.0, metavar="SECONDS",
+    )
+    add(
+        "--drain-seconds",
+        type=_positive_number,
+        metavar="SECONDS",
         help="that running requests are given when the app is told to stop (default: 20)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--trusted-proxy", type=_networks, default=(), metavar="ADDRESS[,ADDRESS…]",
+    )
+    add(
+        "--trusted-proxy",
+        type=_networks,
+        metavar="ADDRESS[,ADDRESS…]",
         help="proxies, by address or network, whose X-Forwarded-For names the visitor (default: none)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--metrics", type=_place, default=None, metavar="[ADDRESS:]PORT",
+    )
+    add(
+        "--metrics",
+        type=_place,
+        metavar="[ADDRESS:]PORT",
         help="serve Prometheus' metrics there, without a login (default: not at all; ADDRESS: 127.0.0.1)",
-    )  # fmt: skip
-    parser.add_argument("--log-format", choices=("text", "json"), default="text")
-    parser.add_argument("--mcp", type=_switch, nargs="?", const=True, default=False, help="serve tasks as MCP tools")
+    )
+    add("--log-format", choices=("text", "json"))
+    add("--mcp", type=_switch, nargs="?", const=True, help="serve tasks as MCP tools")
+    parser.set_defaults(**dataclasses.asdict(Settings()))
 
     # argparse runs a string default through the flag's own type; choices it would not check, so look at those here.
     for action in parser._actions:
-        variable = _PREFIX + action.dest.upper()
+        variable = _PREFIX + action.option_strings[0].removeprefix("--").replace("-", "_").upper()
         if action.dest != "help" and (value := environment.get(variable)):
             if action.choices is not None and value not in action.choices:
                 _refuse(parser, variable, value, f"choose from {', '.join(map(str, action.choices))}")
             action.default = value
-    options = parser.parse_args(arguments)
-    return Settings(
-        models=options.model,
-        device=options.device,
-        dtype=options.dtype,
-        quantize=cast(Quantization, options.quantize),
-        host=options.host,
-        port=options.port,
-        share=options.share,
-        auth=options.auth,
-        max_upload_mb=options.max_upload_mb,
-        max_batch=options.max_batch,
-        max_video_seconds=options.max_video_seconds,
-        max_video_mb=options.max_video_mb,
-        video_frames=options.video_frames,
-        max_video_frames=max(options.video_frames, options.max_video_frames),
-        max_queue=options.max_queue,
-        max_per_visitor=options.max_per_visitor,
-        deadline=options.deadline,
-        hang_seconds=options.hang_seconds,
-        drain_seconds=options.drain_seconds,
-        trusted_proxy=options.trusted_proxy,
-        metrics=options.metrics,
-        log_format=cast(LogFormat, options.log_format),
-        mcp=options.mcp,
-    )
+    settings = Settings(**vars(parser.parse_args(arguments)))
+    return replace(settings, video_frames=min(settings.video_frames, settings.max_video_frames))
 
 
 def _refuse(parser: argparse.ArgumentParser, variable: str, value: str, advice: str) -> NoReturn:

@@ -27,6 +27,9 @@ logger = logging.getLogger(__name__)
 _FILES = ("*.json", "*.spm", "model.safetensors", "pytorch_model.bin")
 """The Opus models are published as pickled weights, which torch reads as data only (`weights_only`)."""
 
+_PATIENCE = 5.0
+"""Seconds to wait for a model that another request is loading: more than one that need not be downloaded takes."""
+
 _SEPARATORS = re.compile(
     r"""(
         \s*\n\s*                                        # a line break
@@ -256,8 +259,13 @@ class Translators:
                     directions=", ".join(self._sources),
                 )
             )
-        # One lock for each direction: while one is downloaded, the other can be used.
-        with self._locks[direction]:
+        if (translator := self._loaded.get(direction)) is not None:
+            return translator
+        # One lock for each direction: while one is downloaded, the other can be used. That takes minutes, for which
+        # those who wait would hold the threads that answer everybody.
+        if not self._locks[direction].acquire(timeout=_PATIENCE):
+            raise ModelUnavailable(Sentence("The translation model is still being loaded. Try again in a minute."))
+        try:
             if (translator := self._loaded.get(direction)) is not None:
                 return translator
             since, sentence = self._failed.get(direction, (0.0, ""))
@@ -270,6 +278,8 @@ class Translators:
                 raise
             self._loaded[direction] = translator
             return translator
+        finally:
+            self._locks[direction].release()
 
 
 def _check_folder(source: str, folder: Path) -> None:

@@ -40,7 +40,7 @@ CODECS: Mapping[str, str] = MappingProxyType(
 """The codecs that are read, by the names that libav has for them: what phones, cameras and browsers write."""
 
 _DECODERS = ",".join([*CODECS, "libdav1d"])
-_ENTRIES_A_SECOND = 60_000  # uncompressed sound has an entry a sample
+_ENTRIES_A_SECOND = 100_000  # uncompressed sound has an entry a sample, two tracks of it 96,000
 _TABLE = re.compile(rb"stsz.{8}(.{4})|stz2.{8}(.{4})|trun.{4}(.{4})", re.DOTALL)
 _TOLERANCE = 1.0  # seconds by which players disagree about how long a clip is
 
@@ -376,9 +376,10 @@ def _scan(
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is None or not packet.size:
             continue
-        stamps[stamp] = packet.duration or 0
         if packet.is_keyframe:
             keys.add(stamp)
+        if not packet.is_discard:  # what was cut off by an edit list is decoded, but not shown
+            stamps[stamp] = packet.duration or 0
         packets += 1
         if packets > most:
             raise InvalidVideo(

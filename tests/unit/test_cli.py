@@ -440,7 +440,24 @@ def test_flags_beat_variables_and_of_several_models_the_first_is_asked(tmp_path)
     path = str(picture(tmp_path / "a.png"))
     assert main([path, "ocr", "--dtype", "float32"], environment=variables, make_host=make_host) == 0
 
-    assert asked == [Settings(models=("3b",), dtype="float32")]
+    # A large model on a CPU may look at a picture for longer than a page would wait for it.
+    assert asked == [Settings(models=("3b",), dtype="float32", hang_seconds=3600.0)]
+
+
+def test_a_variable_with_a_percent_sign_does_not_spoil_the_help(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"], environment={"PALIGEMMA_MODEL": "/data/100%/model"})
+
+    assert "/data/100%/model" in " ".join(capsys.readouterr().out.split())
+
+
+def test_an_answer_that_the_console_cannot_show_costs_its_characters_and_not_the_run(folder, monkeypatch):
+    console = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", console)
+
+    assert run(folder, "ocr", engine=Script("咖啡 café")) == 0
+    console.flush()
+    assert console.buffer.getvalue().decode("cp1252").count("?? café") == 3
 
 
 def test_a_model_that_is_not_there_is_one_plain_sentence(tmp_path, capsys):

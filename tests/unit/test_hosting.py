@@ -96,6 +96,42 @@ def test_a_lost_device_is_given_up_with_the_process() -> None:
     host.close()
 
 
+def test_when_the_app_ends_a_download_does_too() -> None:
+    begun = threading.Event()
+
+    def download(name: str, *, progress: Callable[[float, str], None]) -> LoadedModel:
+        while True:
+            progress(0.5, "Downloading 2 of 4 GB")
+            begun.set()
+
+    host = ModelHost([Choice("large", "asked for")], load=download, translators=lambda _: None)  # type: ignore
+    host.start()
+    assert begun.wait(30)
+    host.close()
+    host.wait(30)
+
+    assert host.statuses()[0].state == "failed"
+
+
+def test_where_the_best_model_cannot_be_loaded_the_one_to_fall_back_on_is_and_says_why() -> None:
+    tiny = Loader(ValueError("not used"))
+
+    def load(name: str, *, progress: Callable[[float, str], None]) -> LoadedModel:
+        if name == "large":
+            raise ModelUnavailable("The disk is full.")
+        return tiny(name, progress=progress)
+
+    choice = Choice("large", "It fits.", otherwise="small")
+    host = ModelHost([choice], load=load, translators=lambda _: None)  # type: ignore
+    host.start()
+    host.wait(60)
+    (status,) = host.statuses()
+    host.close()
+
+    assert (status.name, status.state) == ("small", "ready")
+    assert "The disk is full." in status.detail
+
+
 def test_while_it_drains_it_is_not_ready_and_refuses() -> None:
     host = host_of(Loader(ValueError("not used")))
     assert host.drain(1)

@@ -453,3 +453,31 @@ def test_every_mode_of_pillow_becomes_rgb(mode):
 
 def test_the_formats_named_in_refusals_are_those_that_open():
     assert [name.upper() for name in allowed_formats()] == FORMATS
+
+
+@pytest.mark.parametrize(
+    ("bits", "white_is_zero"),
+    [(12, False), (16, False), (16, True)],
+    ids=["12 bits, as scanners write them", "16 bits", "16 bits, white is zero"],
+)
+def test_a_grey_tiff_of_many_bits_goes_from_black_to_white(bits: int, white_is_zero: bool) -> None:
+    width, height = 64, 48
+    ramp = np.linspace(0, 2**bits - 1, width * height).astype(int)
+    if bits == 16:
+        data = (ramp[::-1] if white_is_zero else ramp).astype("<u2").tobytes()
+    else:  # one after the other, the highest bit first
+        data = int("".join(f"{value:012b}" for value in ramp), 2).to_bytes(width * height * 12 // 8, "big")
+    short, long = (
+        3,
+        4,
+    )  # of the tags' values: size, bits, no compression, what 0 is, where and how long the only strip is
+    tags = (
+        (256, short, width), (257, short, height), (258, short, bits), (259, short, 1), (262, short, not white_is_zero),
+        (273, long, 8), (277, short, 1), (278, short, height), (279, long, len(data)),
+    )  # fmt: skip
+    table = b"".join(struct.pack("<HHII", tag, kind, 1, value) for tag, kind, value in tags)
+    header = b"II*\0" + struct.pack("<I", 8 + len(data))
+    picture = np.asarray(open_picture(header + data + struct.pack("<H", len(tags)) + table + bytes(4)))
+
+    assert picture[0, 0].tolist() == [0, 0, 0]
+    assert picture[-1, -1].tolist() == [255, 255, 255]

@@ -228,6 +228,47 @@ def test_what_is_not_in_the_picture_is_named_as_it_was_typed(monkeypatch, pipeli
     assert [problem for problem in result.problems if "found" in problem] == missing
 
 
+class Counts:
+    """Notes what it is told about requests."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def answered(self, result: Result) -> None:
+        self.told.append(result.task)
+
+    def failed(self, task: str, error: BaseException) -> None:
+        self.told.append(f"{task} {type(error).__name__}")
+
+
+def test_a_request_counts_as_answered_or_as_failed_and_never_as_both(pipeline):
+    counts = Counts()
+    observed = Pipeline(pipeline._host, observer=counts)
+    observed.run(request("describe", max_new_tokens=2))
+    stream = observed.stream(request("ask"))
+    next(stream)
+    stream.close()
+    with pytest.raises(InvalidInput):
+        observed.run(request("prompt", text=""))
+
+    assert counts.told == ["describe", "ask GeneratorExit", "prompt InvalidInput"]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "translation"),
+    [
+        pytest.param("caption en", "SAID", id="English"),
+        pytest.param("caption es", "said", id="Spanish of the model's own"),
+        pytest.param("describe fr", None, id="another language"),
+    ],
+)
+def test_a_prompt_says_itself_in_which_language_it_is_answered(monkeypatch, pipeline, prompt: str, translation):
+    saying(monkeypatch, pipeline, ["said"])
+    result = pipeline.run(request("prompt", text=prompt, translate=True))
+
+    assert (result.translation and result.translation.text) == translation
+
+
 def test_leaving_in_the_middle_frees_the_model_for_the_next(pipeline):
     stream = pipeline.stream(request("describe", max_new_tokens=500))
     next(item for item in stream if isinstance(item, Progress) and item.stage == "writing")

@@ -128,3 +128,8 @@ def test_a_value_that_is_not_allowed_ends_with_a_sentence(flags, variables, part
 def test_settings_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         parse_settings([], {}).port = 1
+
+
+def test_nobody_is_given_more_frames_than_the_limit():
+    settings = parse_settings(["--max-video-frames", "4"], {})
+    assert (settings.video_frames, settings.max_video_frames) == (4, 4)

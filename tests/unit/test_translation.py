@@ -8,6 +8,7 @@ import json
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import sentencepiece
 import torch
 from transformers import GenerationConfig, MarianConfig, MarianMTModel, MarianTokenizer
 
+from inference import translation
 from inference.errors import ModelUnavailable
 from inference.hub import Hub
 from inference.translation import Translator, Translators
@@ -296,6 +298,27 @@ def test_translators_are_loaded_when_they_are_needed_and_kept(folder: Path) -> N
     assert "/no/such/place is missing" in sentence_of(lambda: translators.translate("es-en", ["Un gato."]))
     said = sentence_of(lambda: translators.translate("en-fr", ["A cat."]))
     assert "no translator for en-fr, only for: en-es, es-en" in said
+
+
+def test_who_comes_while_a_translator_is_loaded_does_not_wait_for_the_end_of_a_download(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(translation, "_PATIENCE", 0.01)
+    begun, go, load = threading.Event(), threading.Event(), Translator.load
+
+    def download(*arguments: object, **named: object) -> Translator:
+        begun.set()
+        go.wait(30)
+        return load(*arguments, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Translator, "load", download)
+    translators = Translators({"en-es": str(folder)}, device=CPU)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(translators.translate, "en-es", ["A red cat."])
+        assert begun.wait(30)
+        assert "still being loaded" in sentence_of(lambda: translators.translate("en-es", ["A red cat."]))
+        go.set()
+        assert len(first.result(30)) == 1
 
 
 def test_a_failure_is_remembered_for_a_while_and_then_tried_again(

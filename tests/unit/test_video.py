@@ -7,6 +7,7 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import av
 import pytest
 
 from inference.errors import InvalidVideo
@@ -52,6 +53,24 @@ def test_how_pictures_depend_on_each_other_makes_no_difference(tmp_path: Path, g
 def test_a_clip_with_fewer_pictures_than_wanted_gives_each_once(tmp_path: Path) -> None:
     frames = list(open_clip(make_clip(tmp_path / "clip.mp4", frames=3)).frames(8))
     assert [round(frame.time, 2) for frame in frames] == [0.0, 0.1, 0.2]
+
+
+def test_what_was_cut_off_a_clip_without_encoding_it_again_is_not_there(tmp_path: Path) -> None:
+    whole, cut = make_clip(tmp_path / "clip.mp4", frames=100, codec="libx264", g="50", bf="0"), tmp_path / "cut.mp4"
+    with av.open(whole) as source, av.open(cut, "w", options={"avoid_negative_ts": "disabled"}) as target:
+        stream = source.streams.video[0]
+        copy = target.add_stream_from_template(stream)
+        for packet in source.demux(stream):
+            if packet.dts is not None and packet.pts is not None and packet.time_base is not None:
+                begin = int(3 / packet.time_base)  # what is before it stays in the file, for the pictures after it
+                packet.pts, packet.dts, packet.stream = packet.pts - begin, packet.dts - begin, copy
+                target.mux(packet)
+    clip = open_clip(cut)
+    frames = list(clip.frames(7))
+    assert clip.seconds == pytest.approx(7.0, abs=0.11)
+    assert [frame.time for frame in frames] == pytest.approx(range(7), abs=0.11)
+    wanted = [(30 + 10 * number) / 100 * (160 - 24) / 160 + 12 / 160 for number in range(7)]
+    assert [place_of(frame.image)[0] for frame in frames if frame.image] == pytest.approx(wanted, abs=0.02)
 
 
 @pytest.mark.parametrize(
