@@ -50,11 +50,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """How many prompts of each sort a picture gets."""
+    """How many prompts of each sort a picture gets; of comparisons, how many pairs."""
 
     detect: int = 2
     segment: int = 1
     text: int = 3
+    comparisons: int = 1
 
 
 def things(pool: Pool, index: int, flipped: bool, codes: np.ndarray | None) -> list[Found]:
@@ -129,6 +130,8 @@ class Examples:
             texts = [e for e in texts if e.prompt != "ocr" or e.target or rng.random() < 0.3]
             for example in self._choose(texts, mix.text, rng):
                 rows.append(self.text(example, picture))
+        for example in grammar.comparison_examples(scene, rng, pairs=mix.comparisons):
+            rows.append(self.text(example, picture))
         return rows
 
     def _choose(self, texts: list[grammar.Example], count: int, rng: random.Random) -> list[grammar.Example]:

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Literal
+from typing import Literal, TypeVar
 
 from training.lexicon import COLOURS, KINDS, Colour, Kind
 from training.phrases import (
@@ -59,6 +59,8 @@ from training.phrases import (
 )
 from training.world import Scene, Thing
 
+_T = TypeVar("_T")
+
 WORDS: tuple[str, ...] = (
     "OPEN", "EXIT", "CAFE", "SALE", "HELLO", "WORLD", "STOP", "GO", "TAXI", "BUS",
     "HOTEL", "BAR", "MENU", "PIZZA", "BREAD", "MILK", "TEA", "BOOKS", "SHOP", "PARK",
@@ -79,7 +81,9 @@ _SIDE_MARGIN = 0.08
 _SIZE_MARGIN = 1.35
 """How many times as large as the next box the biggest (and the smallest the next) must be."""
 
-QuestionKind = Literal["colour", "count", "presence", "place", "size", "relation", "which", "writing"]
+_OPPOSITE: dict[Relation, Relation] = {"left": "right", "right": "left", "above": "below", "below": "above"}
+
+QuestionKind = Literal["colour", "count", "presence", "place", "size", "relation", "comparison", "which", "writing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +218,7 @@ def questions(scene: Scene, rng: random.Random) -> list[Question]:
         *_place_questions(scene),
         *_size_questions(scene),
         *_relation_questions(scene, rng),
+        *chain.from_iterable(_comparisons(scene, rng)),
         *_which_questions(scene),
         Question("writing", ask_writing(), _verbatim(scene.writing.text) if scene.writing else NOTHING),
     ]
@@ -305,17 +310,28 @@ def _relation_questions(scene: Scene, rng: random.Random) -> Iterator[Question]:
             if all(abs(distance) > _SIDE_MARGIN for _, distance in distances) and len(beyond) < 2:
                 answer = _noun(beyond[0]).bare() if beyond else NOTHING
                 yield Question("relation", ask_related(relation, rng.choice(names)), answer)
+
+
+def _comparisons(scene: Scene, rng: random.Random) -> list[tuple[Question, Question]]:
+    """Each pair of things that can be told apart, and a side on which one lies beyond dispute: a yes and a no."""
+    found = []
     for thing in scene.things:
         for other in scene.things:
-            if other is thing or not (_names(thing, scene) and _names(other, scene)):
-                continue
-            relation = rng.choice(tuple(RELATIONS))
-            distance = _distance(thing, other, relation, scene)
-            if abs(distance) > _SIDE_MARGIN:
-                wordings = ask_whether_related(
-                    rng.choice(_names(thing, scene)), relation, rng.choice(_names(other, scene))
+            for relation in RELATIONS:
+                if other is thing or _distance(thing, other, relation, scene) <= _SIDE_MARGIN:
+                    continue
+                names, others = _names(thing, scene), _names(other, scene)
+                if not names or not others:
+                    continue
+                name, other_name = rng.choice(names), rng.choice(others)
+                wrong = (name, _OPPOSITE[relation], other_name) if rng.random() < 0.5 else (other_name, relation, name)
+                found.append(
+                    (
+                        Question("comparison", ask_whether_related(name, relation, other_name), YES),
+                        Question("comparison", ask_whether_related(*wrong), NO),
+                    )
                 )
-                yield Question("relation", wordings, YES if distance > 0 else NO)
+    return found
 
 
 def _distance(thing: Thing, other: Thing, relation: Relation, scene: Scene) -> float:
@@ -385,6 +401,18 @@ def absent_phrases(scene: Scene, rng: random.Random) -> list[str]:
     return list(dict.fromkeys(_absent(scene, rng).bare().en for _ in range(4)))
 
 
+def comparison_examples(scene: Scene, rng: random.Random, *, pairs: int) -> list[Example]:
+    """Whether one thing lies on one side of another, always one yes beside one no: the hardest kind to learn.
+
+    Args:
+        scene: What is asked about.
+        rng: Chooses things, sides and languages.
+        pairs: How many of each at most; fewer where no two things can be told apart.
+    """
+    asked = chain.from_iterable(_sample(_comparisons(scene, rng), pairs, rng))
+    return [_asked(question, rng) for question in asked]
+
+
 def text_examples(scene: Scene, rng: random.Random) -> list[Example]:
     """A varied sample, in no order, of what may be asked about a scene: every task and each kind of question once.
 
@@ -402,16 +430,19 @@ def text_examples(scene: Scene, rng: random.Random) -> list[Example]:
     for question in questions(scene, rng):
         by_kind.setdefault(question.kind, []).append(question)
     chosen = [rng.choice(candidates) for candidates in by_kind.values()]
-    for question in chosen:
-        language = _some_language(rng)
-        wording = typed(rng.choice(question.wordings).text(language), rng)
-        examples.append(Example(f"answer {language} {wording}", question.answer.text(language)))
+    examples += [_asked(question, rng) for question in chosen]
     for riddle in _sample(riddles(scene), 2, rng):
         language = _some_language(rng)
         examples.append(Example(f"question {language} {riddle.answer.text(language)}", riddle.question.text(language)))
     examples += _open_examples(scene, chosen, rng)
     rng.shuffle(examples)
     return examples
+
+
+def _asked(question: Question, rng: random.Random) -> Example:
+    language = _some_language(rng)
+    wording = typed(rng.choice(question.wordings).text(language), rng)
+    return Example(f"answer {language} {wording}", question.answer.text(language))
 
 
 def _open_examples(scene: Scene, chosen: Sequence[Question], rng: random.Random) -> Iterator[Example]:
@@ -440,7 +471,7 @@ def _in_some_language(prefix: str, target: Phrase, rng: random.Random) -> Exampl
     return Example(f"{prefix} {language}", target.text(language))
 
 
-def _sample(candidates: Sequence[Riddle], count: int, rng: random.Random) -> list[Riddle]:
+def _sample(candidates: Sequence[_T], count: int, rng: random.Random) -> list[_T]:
     return rng.sample(candidates, min(count, len(candidates)))
 
 

@@ -56,6 +56,12 @@ class Pool:
     def __len__(self) -> int:
         return len(self.seeds)
 
+    def has_equal_things(self) -> np.ndarray:
+        """Bool (scenes,): whether a scene holds two things of one kind in one colour."""
+        scene_of = np.repeat(np.arange(len(self)), np.diff(self.first))
+        things, counts = np.unique(np.stack((scene_of, self.kinds, self.colours)), axis=1, return_counts=True)
+        return np.isin(np.arange(len(self)), things[0, counts > 1])
+
     def silhouettes(self, rows: np.ndarray) -> np.ndarray:
         """Bool (rows, MASK_SIDE, MASK_SIDE): the silhouettes of these things cut to their boxes."""
         return np.unpackbits(self.masks[rows], axis=1).reshape(-1, MASK_SIDE, MASK_SIDE).astype(bool)
