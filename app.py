@@ -14,7 +14,7 @@ import gradio as gr
 from transformers.utils import logging as transformers_logging
 
 from inference import logs
-from inference.errors import UserError
+from inference.errors import InvalidInput, UserError
 from inference.hosting import ModelHost, host_models
 from inference.machine import return_freed_memory
 from inference.metrics import Metrics
@@ -77,9 +77,6 @@ def run(settings: Settings) -> int:
             told_to_stop.wait()
             if not lost.is_set():
                 stop_gently(app, host, settings.drain_seconds)
-    except OSError as error:
-        logger.error("The app cannot be served: %s; choose other ports by --port and --metrics.", error)
-        return 1
     finally:
         app.close(verbose=False)
         host.close()
@@ -105,12 +102,15 @@ def launch(app: gr.Blocks, host: ModelHost, settings: Settings) -> None:
     """Serves the page, and says where.
 
     Raises:
-        OSError: The port is in use.
+        InvalidInput: The port is in use.
     """
     if settings.share and not settings.auth:
         logger.warning("Everyone who knows the link can use this machine: --auth USER:PASSWORD asks for a login.")
     options = page.launch_options(settings, app, routes=service.routes(host))
-    _, local, public = app.launch(prevent_thread_lock=True, quiet=True, **options)
+    try:
+        _, local, public = app.launch(prevent_thread_lock=True, quiet=True, **options)
+    except OSError as error:  # in which gradio advises its own variables
+        raise InvalidInput(_taken(settings.host, settings.port, "--port")) from error
     logger.info("The page is at %s", local)
     if public:
         logger.info("and, for everyone who knows the address, at %s", public)
@@ -121,18 +121,25 @@ def serving(metrics: Metrics, place: tuple[str, int] | None) -> Iterator[None]:
     """Serves the metrics as long as this lasts, if there is a place for them.
 
     Raises:
-        OSError: The port is in use.
+        InvalidInput: The port is in use.
     """
     if place is None:
         yield
         return
     address, port = place
-    end = metrics.serve(address, port)
+    try:
+        end = metrics.serve(address, port)
+    except OSError as error:
+        raise InvalidInput(_taken(address, port, "--metrics")) from error
     logger.info("Metrics are at http://%s:%d/metrics", address, port)
     try:
         yield
     finally:
         end()
+
+
+def _taken(address: str, port: int, flag: str) -> str:
+    return f"Port {port} of {address} is in use, or not for everyone; choose another by {flag}."
 
 
 def stop_gently(app: gr.Blocks, host: ModelHost, seconds: float) -> None:
