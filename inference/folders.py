@@ -73,7 +73,7 @@ def check_folder(checkpoint: Checkpoint, folder: Path) -> None:
     wanted: Sequence[tuple[str, Iterable[str]]] = (
         ("config.json", ("config.json",)),
         ("weights (*.safetensors)", ("*.safetensors",)),
-        ("a tokenizer (tokenizer.json)", ("tokenizer.json", "tokenizer.model")),
+        ("tokenizer.json", ("tokenizer.json", "tokenizer.model")),
         ("preprocessor_config.json", ("preprocessor_config.json", "processor_config.json")),
     )
     missing = [what for what, patterns in wanted if not any(any(folder.glob(pattern)) for pattern in patterns)]

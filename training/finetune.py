@@ -298,7 +298,7 @@ def _prepare(
         now = share.value
         allowed = np.flatnonzero(counts <= most_things(now))
         chances = often[allowed] / often[allowed].sum()
-        picked = np.sort(rng.choice(allowed, pictures, replace=False, p=chances))
+        picked = np.sort(rng.choice(allowed, pictures, replace=len(allowed) < pictures, p=chances))
         flipped = (rng.random(pictures) < 0.5) & (examples.pool.texts[picked] == "")
         rows: list[Row] = []
         for number, (index, flip) in enumerate(zip(picked, flipped, strict=True)):
@@ -322,7 +322,11 @@ def batches(examples: Examples, pictures: int, seed: int, share: Callable[[], fl
     try:
         while True:
             told.value = share()
-            yield ready.get()
+            try:
+                yield ready.get(timeout=5)
+            except queue.Empty:
+                if not worker.is_alive():
+                    raise TrainingError("The process that makes prompts has ended; why stands above.") from None
     finally:
         stop.set()
 
@@ -344,7 +348,6 @@ def train(
     seed: int = 0,
     device: str = "cpu",
     rate: float = 1.0,
-    curriculum: bool = True,
     lanes: int = 1,
 ) -> None:
     """Trains the whole model in place.
@@ -354,8 +357,8 @@ def train(
         vocabulary: Its embedding table in parts.
         inventory: The tokens.
         examples: What it learns from.
-        heads: The first stage's heads: the tower goes on learning its dense labels beside the prompts. None leaves
-            it to the prompts alone.
+        heads: The first stage's heads: the tower goes on learning its dense labels beside the prompts, which begin
+            with easy pictures. None for a model that has been through that.
         alike: How mask codes share their targets, (codes, codes).
         path: The save that an interrupted run goes on from.
         steps: How many steps in all, or None.
@@ -366,10 +369,13 @@ def train(
         seed: The same seed gives the same rows.
         device: Where it trains.
         rate: Multiplies all learning rates.
-        curriculum: Whether to start with easy pictures; not when going on from a trained model.
         lanes: Threads, each of which runs its own part of a step.
     """
     torch.manual_seed(seed)
+    model.to(device)  # before the optimisers, whose momentum lies where the weights do
+    vocabulary.to(device)
+    if heads is not None:
+        heads.to(device)
     pool = examples.pool
     seeing, reading = small.layer_matrices(model)
     chosen = {id(p) for p in (*seeing, *reading)}
@@ -406,12 +412,10 @@ def train(
             ) from error
         done_steps, done_seconds = state["steps"], state["seconds"]
     clock = Clock(steps=steps, minutes=minutes, done_steps=done_steps, done_seconds=done_seconds)
-    model.to(device)
-    vocabulary.to(device)
     dtype = working_dtype(device)
     mixed, side_by_side = Mixed(model, dtype, copies=lanes), Lanes(lanes)
     alike = alike.to(device)
-    labelling = None if heads is None else Mixed(heads.to(device), torch.float32, copies=lanes)
+    labelling = None if heads is None else Mixed(heads, torch.float32, copies=lanes)
     features = vocabulary.features
 
     def keep() -> None:
@@ -429,7 +433,7 @@ def train(
     look, keep_now, judge_now = every(60), every(90), every(judge_minutes * 60)
     recent: list[Report] = []
     bar = tqdm(total=1000, initial=int(1000 * clock.share), desc="model", unit="‰")
-    here = (lambda: clock.share) if curriculum else (lambda: max(0.5, clock.share))
+    here = (lambda: max(0.5, clock.share)) if heads is None else (lambda: clock.share)
     for batch in batches(examples, pictures, seed + done_steps, here):
         share = clock.share
         if share >= 1:

@@ -7,6 +7,7 @@ import logging
 import queue
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,12 +55,17 @@ def batches(pool: Pool, size: int, codes: np.ndarray | None, seed: int, *, parts
                 except queue.Full:
                     continue
 
-    threading.Thread(target=prepare, daemon=True).start()
-    try:
-        while True:
-            yield ready.get()
-    finally:
-        stopped.set()
+    with ThreadPoolExecutor(1) as pool_of_one:
+        preparing = pool_of_one.submit(prepare)
+        try:
+            while True:
+                try:
+                    yield ready.get(timeout=1)
+                except queue.Empty:
+                    if preparing.done():
+                        preparing.result()  # raises what it failed with
+        finally:
+            stopped.set()
 
 
 def make_batch(pool: Pool, picked: np.ndarray, flipped: np.ndarray, codes: np.ndarray | None) -> Batch:
@@ -82,7 +88,7 @@ def train(
     path: Path,
     steps: int | None,
     minutes: float | None,
-    batch: int = 96,
+    batch: int,
     seed: int = 0,
     codes: np.ndarray | None = None,
     held_out_codes: np.ndarray | None = None,

@@ -20,6 +20,8 @@ import torch
 from transformers import PaliGemmaForConditionalGeneration
 from transformers.utils import logging as transformers_logging
 
+from inference.errors import UserError
+from inference.machine import available_cores
 from training import checkpoint, finetune, mask_codec, pool, pretrain, scenes, translators
 from training.dense import Heads
 from training.evaluate import score
@@ -31,6 +33,7 @@ from training.tokenizer import Inventory
 LOG = logging.getLogger(__name__)
 CHECKPOINT = "paligemma2-demo"
 _HELD_OUT_SCENES = 1000
+_TOWER_BATCH = 96
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,8 @@ def train_tower(options: Options) -> None:
         seed=options.seed,
         codes=_codes(options, drawn, "pool"),
         held_out_codes=_codes(options, held_out, "pool-held-out"),
-        lanes=options.threads,
+        lanes=min(options.threads, _TOWER_BATCH),
+        batch=_TOWER_BATCH,
         **options.length(40),  # type: ignore[arg-type]
     )
 
@@ -106,9 +110,11 @@ def train_model(options: Options) -> None:
     """Trains the whole model, from its save, else from --init, else from the trained tower."""
     model, found = checkpoint.fresh(options.seed)
     vocabulary = Vocabulary(found)
-    heads = None if options.init is not None else Heads()
     save, tower = _save_of(options, "model"), _save_of(options, "tower")
-    if not save.exists():
+    if save.exists():  # it knows how it began, whatever is said now
+        heads = None if load(save, finetune.PART)["heads"] is None else Heads()
+    else:
+        heads = Heads() if options.init is None else None
         if options.init is not None:
             vocabulary.take(checkpoint.adopt(options.init, model, found), found)
             if not _codec_file(options).exists() and (options.init / checkpoint.CODEC_FILE).exists():
@@ -153,8 +159,7 @@ def train_model(options: Options) -> None:
         seed=options.seed,
         device=options.device,
         rate=options.rate,
-        curriculum=options.init is None,
-        lanes=options.threads if options.device == "cpu" else 1,
+        lanes=min(options.threads, options.pictures) if options.device == "cpu" else 1,
         **options.length(240),  # type: ignore[arg-type]
     )
 
@@ -279,9 +284,11 @@ def _arguments(arguments: Sequence[str] | None) -> tuple[list[str], Options]:
     parser.add_argument(
         "--scenes", type=int, default=60_000, help="pictures drawn for training, 150 kB each (%(default)s)"
     )
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes that draw (%(default)s)")
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="threads that train (%(default)s)")
-    parser.add_argument("--device", default="cpu", help="where the whole model trains: cpu or cuda (%(default)s)")
+    parser.add_argument("--workers", type=int, default=available_cores(), help="processes that draw (%(default)s)")
+    parser.add_argument("--threads", type=int, default=available_cores(), help="threads that train (%(default)s)")
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where the whole model trains (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same data (%(default)s)")
     parser.add_argument("--rate", type=float, default=1.0, help="multiplies the model's learning rates (%(default)s)")
     parser.add_argument("--pictures", type=int, default=32, help="pictures in a step of the model (%(default)s)")
@@ -293,7 +300,7 @@ def _arguments(arguments: Sequence[str] | None) -> tuple[list[str], Options]:
         value = getattr(given, name)
         if value is not None and value <= 0:
             parser.error(f"--{name} must be greater than 0, not {value}")
-    if given.device.startswith("cuda") and not torch.cuda.is_available():
+    if given.device == "cuda" and not torch.cuda.is_available():
         parser.error("there is no CUDA device here: use --device cpu")
     parts = given.parts or list(PARTS)
     values = {name: value for name, value in vars(given).items() if name != "parts"}
@@ -315,7 +322,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # Tower and model run one part of a step on each thread; elsewhere threads share each product.
             torch.set_num_threads(1 if part in ("tower", "model") and options.device == "cpu" else options.threads)
             PARTS[part](options)
-    except TrainingError as error:
+    except (TrainingError, UserError) as error:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:

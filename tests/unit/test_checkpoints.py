@@ -255,7 +255,7 @@ def another_image_token(folder: Path) -> None:
         pytest.param(lambda f: (f / "config.json").unlink(), "it has no config.json", id="no config"),
         pytest.param(
             lambda f: [(f / n).unlink() for n in ("tokenizer.json", "model.safetensors")],
-            "it has no weights (*.safetensors) and a tokenizer (tokenizer.json)",
+            "it has no weights (*.safetensors) and tokenizer.json",
             id="no weights, no tokenizer",
         ),
         pytest.param(
