@@ -29,11 +29,11 @@ ENV PATH=/home/app/.local/bin:$PATH \
     HF_HOME=/weights \
     PALIGEMMA_HOST=0.0.0.0
 
-COPY --chown=app requirements.txt .
+COPY --chown=app requirements.txt constraints.txt ./
 RUN if [ "$ACCELERATOR" = cpu ]; then \
         pip install --user --index-url https://download.pytorch.org/whl/cpu "$(grep '^torch==' requirements.txt)"; \
     fi \
-    && pip install --user -r requirements.txt
+    && pip install --user -c constraints.txt -r requirements.txt
 
 COPY --chown=app . .
 

@@ -36,10 +36,10 @@ $(BIN)/python:
 	@$(PYTHON) -m venv .venv || \
 		{ rm -rf .venv; echo "The venv module is missing; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 
-.venv/runtime.stamp: requirements.txt | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements.txt
+.venv/runtime.stamp: requirements.txt constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -r requirements.txt
 	@touch $@
 
 .venv/dev.stamp: requirements-dev.txt .venv/runtime.stamp | $(BIN)/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) -c constraints.txt -r requirements-dev.txt
 	@touch $@
