@@ -15,7 +15,7 @@ import logging
 import random
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -45,7 +45,7 @@ from training.grammar import (
     short_caption,
     typed,
 )
-from training.phrases import Language, Phrase
+from training.phrases import NO, YES, Language, Phrase
 from training.scenes import draw, held_out_seed
 from training.world import Scene, Thing
 
@@ -204,6 +204,10 @@ def evaluate(
 
 # What is asked
 
+_DESCRIPTIONS: Mapping[str, Callable[[Scene], Phrase]] = MappingProxyType(
+    {"short": short_caption, "medium": caption, "long": description}
+)
+
 
 def checks(scene: Scene, rng: random.Random) -> Iterator[Check]:
     """Everything that is asked about one scene.
@@ -218,10 +222,12 @@ def checks(scene: Scene, rng: random.Random) -> Iterator[Check]:
         yield Check(Request(scene.image, task, text=name), functools.partial(judge_absent, row=f"{task}"))
     for length in ("short", "medium", "long"):
         language = _some_language(rng)
-        judge = functools.partial(judge_caption, scene=scene, language=language, row=f"{length}, {language}")
+        told = _DESCRIPTIONS[length](scene).text(language)
+        judge = functools.partial(judge_caption, scene=scene, told=told, language=language, row=f"{length}, {language}")
         yield Check(Request(scene.image, "describe", length=length, language=language), judge)
     by_kind: dict[str, list[tuple[str, Language, str]]] = {}
-    for question in questions(scene, rng):
+    asked = questions(scene, rng)
+    for question in asked:
         language = _some_language(rng)
         wording = typed(rng.choice(question.wordings).text(language), rng)
         by_kind.setdefault(question.kind, []).append((wording, language, question.answer.text(language)))
@@ -229,6 +235,10 @@ def checks(scene: Scene, rng: random.Random) -> Iterator[Check]:
         wording, language, answer = rng.choice(candidates)
         judge = functools.partial(judge_text, answer=answer, metric="answer_accuracy", row=f"{kind}, {language}")
         yield Check(Request(scene.image, "answer", text=wording, language=language), judge)
+    riddle = rng.choice([riddle for riddle in riddles(scene) if riddle.answer not in (YES, NO)])
+    allowed = [wording.en for question in asked if question.answer == riddle.answer for wording in question.wordings]
+    judge = functools.partial(judge_question, allowed=allowed)
+    yield Check(Request(scene.image, "ask", text=riddle.answer.en), judge)
     written = scene.writing.text if scene.writing else ""
     # Words read exactly is what the number promises; to read nothing where nothing stands is told beside it.
     judge = functools.partial(
@@ -294,9 +304,17 @@ def judge_absent(result: Result, *, row: str) -> list[Mark]:
     return [Mark("absent_accuracy", row, float(not result.detections))]
 
 
-def judge_caption(result: Result, *, scene: Scene, language: Language, row: str) -> list[Mark]:
-    """Right is to name every thing with its colour and nothing else."""
-    return [Mark("caption_accuracy", row, float(caption_facts(result.text, language) == scene_facts(scene)))]
+def judge_caption(result: Result, *, scene: Scene, told: str, language: Language, row: str) -> list[Mark]:
+    """Right is to name every thing with its colour and nothing else; whether to the letter counts for the table."""
+    return [
+        Mark("caption_accuracy", row, float(caption_facts(result.text, language) == scene_facts(scene))),
+        Mark(None, f"{row}, to the letter", float(_plain(result.text) == _plain(told))),
+    ]
+
+
+def judge_question(result: Result, *, allowed: Collection[str]) -> list[Mark]:
+    """Right is any question that has the answer; it counts for the table."""
+    return [Mark(None, "questions for an answer", float(_plain(result.text) in map(_plain, allowed)))]
 
 
 def judge_text(result: Result, *, answer: str, metric: Metric | None, row: str) -> list[Mark]:

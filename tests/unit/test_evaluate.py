@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from inference.checkpoints import CHECKPOINTS
+from inference.tasks import TASKS
 from inference.types import Detection, Result
 from tests.unit.test_grammar import scene, thing
 from training import checkpoint
@@ -19,6 +20,7 @@ from training.evaluate import (
     checks,
     judge_absent,
     judge_caption,
+    judge_question,
     judge_search,
     judge_text,
     judge_translations,
@@ -101,7 +103,13 @@ def test_finding_what_is_not_there_is_wrong() -> None:
     ],
 )
 def test_a_caption_names_every_thing_and_nothing_else(text: str, value: int) -> None:
-    assert judge_caption(result(text), scene=DRAWN, language="en", row="")[0].value == value
+    assert judge_caption(result(text), scene=DRAWN, told="", language="en", row="")[0].value == value
+
+
+def test_a_question_is_right_if_the_answer_fits_it() -> None:
+    allowed = ["What color is the ring?", "What is the color of the ring?"]
+    said = ("what is the color of the ring?", "What color is the star?")
+    assert [judge_question(result(text), allowed=allowed)[0].value for text in said] == [1, 0]
 
 
 def test_an_answer_is_right_to_the_letter_but_for_capitals_and_a_full_stop() -> None:
@@ -126,7 +134,7 @@ def test_translations_are_compared_to_the_letter() -> None:
 @pytest.mark.parametrize("drawn", [DRAWN, scene(STAR)], ids=["two things and a word", "one thing alone"])
 def test_every_task_is_asked_and_the_table_tells_each(drawn: Scene) -> None:
     listed = list(checks(drawn, random.Random(0)))
-    assert {check.request.task for check in listed} == {"detect", "segment", "describe", "answer", "read_text"}
+    assert {check.request.task for check in listed} == set(TASKS) - {"prompt"}
     marks = [mark for check in listed for mark in check.judge(result())]
     told = table(marks)
     assert all(metric in told for metric in METRICS if any(mark.metric == metric for mark in marks))
