@@ -236,7 +236,8 @@ class Endpoints:
                     if not has_places(received)
                     else Sentence("This result has no masks. The task “segment” makes them.")
                 )
-            return exports.packed(Exported(Path(str(image)).name, picture, received), EXPORTS[format])
+            with self.context.visitors.admit(None):
+                return exports.packed(Exported(Path(str(image)).name, picture, received), EXPORTS[format])
 
     def _answer(self, task: str, image: str | None, *, model: str, **fields: Any) -> Answer:
         request_id = new_request_id()
