@@ -21,7 +21,7 @@ from inference.sentences import Sentence
 from inference.tasks import LANGUAGES, LENGTHS, TASKS
 from inference.types import Request
 from ui import exports
-from ui.components import Choice, Drawing, Parcel, Picture
+from ui.components import Choice, Drawing, Line, Parcel, Picture, Told
 from ui.context import QUEUE, Context
 from ui.faults import new_request_id, plain_errors
 from ui.uploads import clip_file
@@ -259,15 +259,15 @@ def build(context: Context) -> None:
     endpoints = Endpoints(context)
     inputs: Mapping[str, Callable[[], gr.components.Component]] = {
         "image": lambda: Picture(type="filepath", label="image"),
-        "question": lambda: gr.Textbox(None, label="question"),
-        "answer": lambda: gr.Textbox(None, label="answer"),
-        "objects": lambda: gr.Textbox(None, label="objects"),
-        "prompt": lambda: gr.Textbox(None, label="prompt"),
+        "question": lambda: Line(placeholder="How many moons are there?", label="question"),
+        "answer": lambda: Line(placeholder="two", label="answer"),
+        "objects": lambda: Line(placeholder="moon ; house", label="objects"),
+        "prompt": lambda: Line(placeholder="detect moon", label="prompt"),
         "length": lambda: Choice(list(LENGTHS), value="short", label="length"),
         "language": lambda: Choice(list(LANGUAGES), value="en", label="language"),
         "translate": lambda: gr.Checkbox(False, label="translate"),
         "input_language": lambda: Choice(["en", "es"], value="en", label="input_language"),
-        "model": lambda: gr.Textbox("", label="model"),
+        "model": lambda: Line("", label="model"),
     }
     with gr.Column(visible=False):
         for task in TASKS:
@@ -284,10 +284,10 @@ def build(context: Context) -> None:
             [
                 clip_file(label="video"),
                 Choice(list(CLIP_TASKS), value="describe", label="task"),
-                gr.Textbox("", label="text"),
+                Line("", label="text"),
                 gr.Number(context.settings.video_frames, precision=0, label="frames"),
                 gr.Checkbox(False, label="translate"),
-                gr.Textbox("", label="model"),
+                Line("", label="model"),
             ],
             gr.JSON(label="result"),
             api_name="video",
@@ -297,7 +297,7 @@ def build(context: Context) -> None:
             endpoints.export,
             [
                 Picture(type="filepath", label="image"),
-                gr.JSON(label="result"),
+                Told(label="result"),
                 Choice(list(EXPORTS), value="zip", label="format"),
             ],
             Parcel(label="file"),
