@@ -251,3 +251,13 @@ def test_several_models_give_a_choice(visit: Any, picture: Path) -> None:
 
 def test_one_model_gives_none(visit: Any, url: str) -> None:
     expect(visit(url).page.locator("#model")).not_to_be_visible()
+
+
+@pytest.mark.parametrize("mcp", [True, False])
+def test_the_page_of_the_api_tells_of_tools_only_where_there_are_some(visit: Any, mcp: bool) -> None:
+    with serve(StandInPipeline(), StandInHost(), mcp=mcp) as url:
+        page = visit(url).page
+        page.get_by_role("button", name="Use via API").click()
+        languages = page.locator(".api-docs .snippets")
+        expect(languages.get_by_text("Python")).to_be_visible()
+        expect(languages.get_by_text("MCP")).to_be_visible(visible=mcp)
