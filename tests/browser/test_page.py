@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from inference.errors import Busy
@@ -71,14 +72,38 @@ def test_without_a_picture_the_page_asks_for_one(visit: Any, url: str) -> None:
     expect(visitor.page.locator("#run")).to_be_enabled()
 
 
-def test_a_broken_picture_is_refused_by_a_sentence(visit: Any, url: str, tmp_path: Path) -> None:
-    path = tmp_path / "broken.png"
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 100)
-    visitor = visit(url)
-    visitor.page.locator("#picture input[type=file]").set_input_files(path)
-    expect(visitor.page.locator("#picture").get_by_role("button", name="Remove Image")).to_be_visible()
-    visitor.run()
-    expect(visitor.page.locator("#notes")).to_contain_text("The picture")
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """The beginning of a JPEG, which the browser takes for one."""
+    path = tmp_path / "broken.jpg"
+    Image.effect_noise((400, 400), 90).save(path)
+    path.write_bytes(path.read_bytes()[:900])
+    return path
+
+
+@pytest.mark.parametrize(("tab", "prefix"), [("One picture", ""), ("Compare", "compare-")])
+def test_a_broken_picture_is_told_of_at_once_until_another_comes(
+    visit: Any, url: str, broken: Path, picture: Path, tab: str, prefix: str
+) -> None:
+    page = visit(url).page
+    page.get_by_role("tab", name=tab).click()
+    field, note = page.locator(f"#{prefix}picture"), page.locator(f"#{prefix}picture-note")
+    field.locator("input[type=file]").set_input_files(broken)
+    expect(note.get_by_role("alert")).to_contain_text("The picture is damaged or incomplete")
+    field.locator("input[type=file]").set_input_files(picture)
+    expect(note).to_be_hidden()
+    field.locator("input[type=file]").set_input_files(broken)
+    expect(note.get_by_role("alert")).to_be_visible()
+    field.get_by_role("button", name="Remove Image").click()
+    expect(note).to_be_hidden()
+
+
+def test_a_broken_picture_is_refused_by_a_sentence(visit: Any, url: str, broken: Path) -> None:
+    visitor = visit(url, locale="es-ES")
+    visitor.page.locator("#picture input[type=file]").set_input_files(broken)
+    expect(visitor.page.locator("#picture-note")).to_contain_text("La imagen está dañada")
+    visitor.page.locator("#run").click()
+    expect(visitor.page.locator("#notes")).to_contain_text("La imagen está dañada")
 
 
 @pytest.mark.parametrize(
