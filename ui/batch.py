@@ -15,7 +15,7 @@ from inference.errors import Cancelled, InvalidInput
 from inference.exports import Drawing, Exported, File
 from inference.images import Limits, open_picture
 from inference.sentences import Sentence
-from ui import components, examples, inputs, markup
+from ui import components, examples, fields, inputs, markup
 from ui.components import Parcel
 from ui.context import PRIVATE, Context
 from ui.exports import PACKING, SAVE
@@ -90,6 +90,7 @@ class BatchTab:
                     elem_id="batch-pictures",
                     elem_classes="media",
                 )
+                fields.build_refusal(self._context.texts, "batch-pictures", "picture.only")
                 asked = self._runs.build()
                 self._runs.build_buttons()
             with gr.Column(scale=6, min_width=320, elem_classes="run-results"):

@@ -15,6 +15,7 @@ from ui import components, markup
 from ui.components import Picture
 from ui.context import PRIVATE, Context
 from ui.faults import new_request_id, sentence
+from ui.texts import Texts
 
 
 def build_picture(context: Context, *, prefix: str = "", height: int = 260) -> Picture:
@@ -34,10 +35,22 @@ def build_picture(context: Context, *, prefix: str = "", height: int = 260) -> P
         elem_id=f"{prefix}picture",
         elem_classes="media",
     )
+    build_refusal(context.texts, f"{prefix}picture", "picture.only")
     note = components.html("", elem_id=f"{prefix}picture-note")
     # The browser shows an empty frame for what it cannot open. A second picture may come before the first is looked at.
     picture.change(_checker(context), picture, note, trigger_mode="always_last", **PRIVATE)
     return picture
+
+
+def build_refusal(texts: Texts, field: str, key: str) -> None:
+    """Puts what `assets/scripts/files.js` shows below a field when a file of another kind comes there.
+
+    Args:
+        texts: The words of the page.
+        field: The id of the field.
+        key: Of the sentence that says what it takes.
+    """
+    components.html(f'<p class="note error" role="alert" hidden>{texts.later(key)}</p>', elem_id=f"{field}-only")
 
 
 def _checker(context: Context) -> Callable[..., str]:

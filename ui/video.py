@@ -18,7 +18,7 @@ from inference.sentences import Sentence
 from inference.settings import Settings
 from inference.types import Request
 from inference.video import Clip, ClipLimits, Frame, open_clip
-from ui import components, examples, inputs, markup
+from ui import components, examples, fields, inputs, markup
 from ui.components import Parcel
 from ui.context import PRIVATE, Context
 from ui.exports import PACKING, SAVE
@@ -138,6 +138,7 @@ class VideoTab:
                     elem_id="video-clip",
                     elem_classes="media",
                 )
+                fields.build_refusal(self._context.texts, "video-clip", "video.only")
                 asked = self._runs.build()
                 frames = gr.Slider(
                     1,

@@ -77,6 +77,17 @@ def test_a_failure_stands_beside_its_picture_and_the_others_are_answered(
     expect(page.get_by_role("progressbar", name="How many are answered")).to_have_attribute("aria-valuenow", "100")
 
 
+def test_files_of_another_kind_are_left_out_and_the_others_stay(
+    visit: Any, url: str, pictures: list[Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "doc.txt"
+    path.write_text("a text")
+    page = open_tab(visit(url))
+    page.locator("#batch-pictures input[type=file]").set_input_files([pictures[0], path, pictures[2]])
+    expect(page.locator("#batch-pictures .gallery-item")).to_have_count(2)
+    expect(page.get_by_role("alert")).to_contain_text("Only pictures can be added here")
+
+
 def test_the_zip_holds_every_answer_and_opens_in_other_tools(
     visit: Any, url: str, pipeline: StandInPipeline, pictures: list[Path], tmp_path: Path
 ) -> None:

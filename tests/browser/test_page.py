@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from inference.errors import Busy
 from inference.hosting import ModelStatus
@@ -96,6 +96,59 @@ def test_a_broken_picture_is_told_of_at_once_until_another_comes(
     expect(note.get_by_role("alert")).to_be_visible()
     field.get_by_role("button", name="Remove Image").click()
     expect(note).to_be_hidden()
+
+
+def drop(page: Page, field: str, *names: str) -> None:
+    """Lets files with these names fall on a field."""
+    files = page.evaluate_handle(
+        "names => names.reduce((all, name) => (all.items.add(new File(['?'], name, "
+        "{type: name.endsWith('.txt') ? 'text/plain' : 'image/png'})), all), new DataTransfer())",
+        list(names),
+    )
+    zone = page.locator(f"{field} button.upload-container")
+    zone.dispatch_event("dragenter", {"dataTransfer": files})
+    zone.dispatch_event("drop", {"dataTransfer": files})
+
+
+@pytest.mark.parametrize(
+    ("locale", "tab", "field", "words"),
+    [
+        ("en-US", "One picture", "#picture", "Only pictures can be added here"),
+        ("es-ES", "Una imagen", "#picture", "Aquí solo se pueden añadir imágenes"),
+        ("en-US", "Compare", "#compare-picture", "Only pictures can be added here"),
+        ("zh-CN", "视频", "#video-clip", "这里只能添加视频"),
+    ],
+)
+@pytest.mark.parametrize("how", ["chosen", "dropped"])
+def test_a_file_of_another_kind_is_refused_in_the_language_of_the_page(
+    visit: Any, url: str, tmp_path: Path, locale: str, tab: str, field: str, words: str, how: str
+) -> None:
+    path = tmp_path / "doc.txt"
+    path.write_text("a text")
+    page = visit(url, locale=locale).page
+    page.get_by_role("tab", name=tab).click()
+    if how == "chosen":
+        page.locator(f"{field} input[type=file]").set_input_files(path)
+    else:
+        drop(page, field, "doc.txt")
+    expect(page.get_by_role("alert")).to_have_count(1)
+    expect(page.get_by_role("alert")).to_contain_text(words)
+    with page.expect_file_chooser():
+        page.locator(f"{field} button.upload-container").click()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_picture_stays_when_a_file_of_another_kind_comes(visit: Any, url: str, tmp_path: Path, picture: Path) -> None:
+    path = tmp_path / "doc.txt"
+    path.write_text("a text")
+    visitor = visit(url)
+    page = visitor.page
+    visitor.upload(picture)
+    page.locator("#picture input[type=file]").set_input_files(path)
+    expect(page.get_by_role("alert")).to_contain_text("Only pictures can be added here")
+    visitor.run()
+    expect(page.locator(ANSWER)).to_have_text("two red boats")
+    expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_a_broken_picture_is_refused_by_a_sentence(visit: Any, url: str, broken: Path) -> None:

@@ -78,6 +78,17 @@ def test_a_clip_that_the_browser_cannot_play_says_so_until_another_comes(
     expect(page.locator(".unplayable")).not_to_be_visible()
 
 
+def test_a_picture_is_no_clip_and_the_field_still_takes_one(visit: Any, url: str, clip: Path, picture: Path) -> None:
+    page = open_tab(visit(url))
+    add(page, picture)
+    expect(page.get_by_role("alert")).to_have_text("Only videos can be added here, for example MP4 or WebM files.")
+    expect(page.locator("#video-clip").get_by_text("Error")).to_be_hidden()
+    page.locator("#video-clip .upload-container").click(trial=True)
+    add(page, clip)
+    expect(page.locator("#video-status")).to_contain_text("0:02.0 long")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_every_frame_is_asked_about_and_what_is_said_becomes_subtitles(
     visit: Any, url: str, pipeline: StandInPipeline, clip: Path
 ) -> None:
