@@ -133,7 +133,7 @@ def launch_options(settings: Settings, page: Page, *, routes: Sequence[BaseRoute
         "theme": build_theme(),
         "css_paths": styles,
         "js": "\n".join(path.read_text("utf-8") for path in sorted((ASSETS / "scripts").glob("*.js"))),
-        "i18n": Texts.read().i18n(),
+        "i18n": Texts.read().i18n(max_batch=settings.max_batch),
     }
 
 

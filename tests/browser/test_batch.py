@@ -55,7 +55,7 @@ def download(page: Page) -> zipfile.ZipFile:
 
 def test_the_tab_says_what_it_is_for(visit: Any, url: str) -> None:
     page = open_tab(visit(url))
-    expect(page.get_by_text("Ask the same about many pictures at once.")).to_be_visible()
+    expect(page.get_by_text("Ask the same about many pictures at once, up to 4.")).to_be_visible()
     expect(page.locator("#batch-rows")).to_contain_text("Add some pictures")
     expect(page.locator("#batch-pack")).not_to_be_visible()
 
@@ -113,6 +113,18 @@ def test_the_zip_holds_every_answer_and_opens_in_other_tools(
     assert len(coco.getAnnIds()) == 6
     assert coco.annToMask(coco.loadAnns(coco.getAnnIds())[0]).sum() == 30 * 30
     assert json.loads(archive.read("json/red.json"))["detections"][1]["label"] == "cup"
+
+
+def test_however_many_pictures_there_are_all_are_in_sight(visit: Any, url: str, picture: Path) -> None:
+    page = open_tab(visit(url))
+    add(page, [picture] * 10)
+    field = page.locator("#batch-pictures").bounding_box()
+    last = page.locator("#batch-pictures .gallery-item").last.bounding_box()
+    assert field is not None
+    assert last is not None
+    assert last["y"] + last["height"] <= field["y"] + field["height"]
+    page.get_by_label("Clear").locator("visible=true").first.click()
+    expect(page.locator("#batch-pictures .upload-container")).to_be_visible()
 
 
 def test_only_what_the_task_needs_is_asked_for(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
