@@ -109,8 +109,10 @@ class CompareTab:
         for side in self._sides:
             shown += vars(side).values()
 
-        def fill(model: str | None) -> Update:  # of the pictures that the model on the left knows
-            return {self._image: str(examples.pictures_for(self._context.host.statuses(), model)[0])}
+        def fill(model: str | None, task: str) -> tuple[Update, str]:  # of what the model on the left knows
+            found = examples.examples_for(self._context.host.statuses(), model)
+            example = examples.example_of(task, found)
+            return {self._image: str(example.picture)}, example.text
 
         self._runs.wire(self.respond, given=given, outputs=shown, tried=self._tried, fill=fill)
         changed = [asked.task, asked.translate, asked.model, self._other_column]

@@ -155,8 +155,8 @@ class VideoTab:
                 self._shown = self._build_results()
         shown = list(vars(self._shown).values())
 
-        def fill(_: str | None) -> Update:  # every model can say something about it
-            return {clip: str(examples.CLIP)}
+        def fill(_: str | None, task: str) -> tuple[Update, str]:  # every model can say something about it
+            return {clip: str(examples.CLIP)}, examples.CLIP_TEXTS.get(task, "")
 
         given = {"clip": clip, "frames": frames}
         self._runs.wire(self.respond, given=given, outputs=shown, tried=tried, fill=fill)

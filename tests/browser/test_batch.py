@@ -234,6 +234,27 @@ def test_an_example_can_be_tried(visit: Any, served: Served) -> None:
     page.locator("#batch-task").get_by_role("radio", name="Find", exact=True).check()
     page.locator("#batch-try").click()
     expect(page.locator("#batch-pictures .gallery-item")).to_have_count(6)
-    expect(page.locator("#batch-task").get_by_role("radio", name="Describe", exact=True)).to_be_checked()
+    expect(page.locator("#batch-task").get_by_role("radio", name="Find", exact=True)).to_be_checked()
+    expect(page.locator("#batch-objects").get_by_role("textbox")).to_have_value("moon ; house")
     expect(page.locator("#batch-status")).to_contain_text("6 of 6 answered")
     expect(page.locator(ROWS).filter(has_text="moons.webp")).to_contain_text("moon")
+
+
+def test_an_example_is_asked_what_was_typed(visit: Any, url: str, pipeline: StandInPipeline) -> None:
+    page = open_tab(visit(url))
+    page.locator("#batch-task").get_by_role("radio", name="Answer", exact=True).check()
+    page.locator("#batch-question").get_by_role("textbox").fill("is it red?")
+    page.locator("#batch-try").click()
+    expect(page.locator("#batch-status")).to_contain_text("4 of 4 answered")
+    assert {(request.task, request.text) for request in pipeline.requests} == {("answer", "is it red?")}
+
+
+def test_an_example_is_described_where_only_a_person_could_say_what_to_ask(
+    visit: Any, url: str, pipeline: StandInPipeline
+) -> None:
+    page = open_tab(visit(url))
+    page.locator("#batch-task").get_by_role("radio", name="Free prompt", exact=True).check()
+    page.locator("#batch-try").click()
+    expect(page.locator("#batch-task").get_by_role("radio", name="Describe", exact=True)).to_be_checked()
+    expect(page.locator("#batch-status")).to_contain_text("4 of 4 answered")
+    assert {request.task for request in pipeline.requests} == {"describe"}

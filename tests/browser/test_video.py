@@ -302,3 +302,11 @@ def test_an_example_can_be_tried(visit: Any, served: Served) -> None:
     page.wait_for_function("document.querySelector('video.clip').readyState > 0")
     _, vtt = download(page, "vtt-en")
     assert len({words for _, _, words in read_vtt(vtt.decode())}) >= 3  # one for each scene of the clip
+
+
+def test_an_example_shows_the_chosen_task(visit: Any, url: str, pipeline: StandInPipeline) -> None:
+    page = open_tab(visit(url))
+    page.locator("#video-task").get_by_role("radio", name="Outline", exact=True).check()
+    page.locator("#video-try").click()
+    expect(page.locator("#video-status")).to_contain_text(re.compile(r"(\d+) of \1 answered"))
+    assert {(request.task, request.text) for request in pipeline.requests} == {("segment", "boat ; star ; fish")}
