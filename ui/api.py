@@ -21,7 +21,7 @@ from inference.sentences import Sentence
 from inference.tasks import LANGUAGES, LENGTHS, TASKS
 from inference.types import Request
 from ui import exports
-from ui.components import Choice, Drawing, Parcel, Picture
+from ui.components import Choice, Drawing, Line, Parcel, Picture, Told
 from ui.context import QUEUE, Context
 from ui.faults import new_request_id, plain_errors
 from ui.uploads import clip_file
@@ -51,7 +51,7 @@ class Endpoints:
         For “what is in this picture?”. `answer` is better for one particular question, `read_text` for writing.
 
         Args:
-            image: The picture, as an uploaded file or a data: URI. Web addresses are refused.
+            image: The picture, as an uploaded file. Web addresses are refused.
             length: How much to say: short, medium or long.
             language: Code of the language that the model answers in; it speaks English (en) best.
             translate: Whether to add a Spanish translation.
@@ -68,7 +68,7 @@ class Endpoints:
         For signs, labels, screens and short passages; a page full of small print is more than the model sees.
 
         Args:
-            image: The picture, as an uploaded file or a data: URI. Web addresses are refused.
+            image: The picture, as an uploaded file. Web addresses are refused.
             translate: Whether to add a Spanish translation.
             model: Name of the model, or empty for the default one.
 
@@ -85,7 +85,7 @@ class Endpoints:
         For one fact: a colour, a number, a kind, a yes or no. Each call stands alone; earlier ones are not remembered.
 
         Args:
-            image: The picture, as an uploaded file or a data: URI. Web addresses are refused.
+            image: The picture, as an uploaded file. Web addresses are refused.
             question: One question about the picture.
             language: Code of the language that the model answers in; it speaks English (en) best.
             translate: Whether to add a Spanish translation.
@@ -108,7 +108,7 @@ class Endpoints:
         For making quizzes and data sets, not for learning about a picture.
 
         Args:
-            image: The picture, as an uploaded file or a data: URI. Web addresses are refused.
+            image: The picture, as an uploaded file. Web addresses are refused.
             answer: The answer whose question is wanted.
             language: Code of the language that the model asks in; it speaks English (en) best.
             translate: Whether to add a Spanish translation.
@@ -129,7 +129,7 @@ class Endpoints:
         For where things are and how many; name each kind by a noun. `segment` gives outlines too, and takes longer.
 
         Args:
-            image: The picture, as an uploaded file or a data: URI. Web addresses are refused.
+            image: The picture, as an uploaded file. Web addresses are refused.
             objects: What to look for; several are separated by a semicolon.
             translate: Whether to translate the labels into Spanish.
             input_language: Language of the objects' names: en, or es to have them translated first.
@@ -148,7 +148,7 @@ class Endpoints:
         For areas, cut-outs and masks. `detect` is quicker where boxes are enough.
 
         Args:
-            image: The picture, as an uploaded file or a data: URI. Web addresses are refused.
+            image: The picture, as an uploaded file. Web addresses are refused.
             objects: What to look for; several are separated by a semicolon.
             translate: Whether to translate the labels into Spanish.
             input_language: Language of the objects' names: en, or es to have them translated first.
@@ -167,7 +167,7 @@ class Endpoints:
         For what none of the other tasks does.
 
         Args:
-            image: The picture, as an uploaded file or a data: URI. Web addresses are refused.
+            image: The picture, as an uploaded file. Web addresses are refused.
             prompt: What the model is given besides the picture.
             translate: Whether to add a Spanish translation.
             model: Name of the model, or empty for the default one.
@@ -212,7 +212,7 @@ class Endpoints:
         Leave detections out of the result to leave them out of the file.
 
         Args:
-            image: The picture that the result is about, as an uploaded file or a data: URI.
+            image: The picture that the result is about, as an uploaded file.
             result: The JSON that one of the tasks returned.
             format: png (the drawing in full size), masks (a zip of PNGs), json, coco, yolo (a zip), csv or zip (all).
 
@@ -260,15 +260,15 @@ def build(context: Context) -> None:
     endpoints = Endpoints(context)
     inputs: Mapping[str, Callable[[], gr.components.Component]] = {
         "image": lambda: Picture(type="filepath", label="image"),
-        "question": lambda: gr.Textbox(None, label="question"),
-        "answer": lambda: gr.Textbox(None, label="answer"),
-        "objects": lambda: gr.Textbox(None, label="objects"),
-        "prompt": lambda: gr.Textbox(None, label="prompt"),
+        "question": lambda: Line(placeholder="How many moons are there?", label="question"),
+        "answer": lambda: Line(placeholder="two", label="answer"),
+        "objects": lambda: Line(placeholder="moon ; house", label="objects"),
+        "prompt": lambda: Line(placeholder="detect moon", label="prompt"),
         "length": lambda: Choice(list(LENGTHS), value="short", label="length"),
         "language": lambda: Choice(list(LANGUAGES), value="en", label="language"),
         "translate": lambda: gr.Checkbox(False, label="translate"),
         "input_language": lambda: Choice(["en", "es"], value="en", label="input_language"),
-        "model": lambda: gr.Textbox("", label="model"),
+        "model": lambda: Line("", label="model"),
     }
     with gr.Column(visible=False):
         for task in TASKS:
@@ -285,10 +285,10 @@ def build(context: Context) -> None:
             [
                 clip_file(label="video"),
                 Choice(list(CLIP_TASKS), value="describe", label="task"),
-                gr.Textbox("", label="text"),
+                Line("", label="text"),
                 gr.Number(context.settings.video_frames, precision=0, label="frames"),
                 gr.Checkbox(False, label="translate"),
-                gr.Textbox("", label="model"),
+                Line("", label="model"),
             ],
             gr.JSON(label="result"),
             api_name="video",
@@ -298,7 +298,7 @@ def build(context: Context) -> None:
             endpoints.export,
             [
                 Picture(type="filepath", label="image"),
-                gr.JSON(label="result"),
+                Told(label="result"),
                 Choice(list(EXPORTS), value="zip", label="format"),
             ],
             Parcel(label="file"),

@@ -11,7 +11,7 @@ from inference.errors import InvalidInput
 from inference.pipeline import Progress
 from inference.tasks import MAX_TEXT_CHARACTERS, TASKS
 from inference.types import Result
-from ui import examples, inputs
+from ui import examples, fields, inputs
 from ui.answers import Answers
 from ui.context import PRIVATE, QUEUE, Context
 from ui.examples import Example, Shelf
@@ -51,7 +51,7 @@ class AskTab:
         texts = self._context.texts
         with gr.Row(elem_id="workbench", equal_height=False):
             with gr.Column(scale=5, min_width=320, elem_id="form"):
-                image = inputs.build_picture(texts)
+                image = fields.build_picture(self._context)
                 self._inputs, self._buttons = inputs.build(self._context, image)
                 self.links = Links(self._context, self._inputs)
                 self.links.build()

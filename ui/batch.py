@@ -15,7 +15,7 @@ from inference.errors import Cancelled, InvalidInput
 from inference.exports import Drawing, Exported, File
 from inference.images import Limits, open_picture
 from inference.sentences import Sentence
-from ui import components, examples, inputs, markup
+from ui import components, examples, fields, inputs, markup
 from ui.components import Parcel
 from ui.context import PRIVATE, Context
 from ui.exports import PACKING, SAVE
@@ -90,14 +90,17 @@ class BatchTab:
                     elem_id="batch-pictures",
                     elem_classes="media",
                 )
+                fields.build_refusal(self._context.texts, "batch-pictures", "picture.only")
                 asked = self._runs.build()
                 self._runs.build_buttons()
             with gr.Column(scale=6, min_width=320, elem_classes="run-results"):
                 self._shown = self._build_results()
 
-        def fill(model: str | None) -> Update:
-            found = examples.pictures_for(self._context.host.statuses(), model)
-            return {pictures: [str(path) for path in found[: self._context.settings.max_batch]]}
+        def fill(model: str | None, task: str) -> tuple[Update, str]:
+            found = examples.examples_for(self._context.host.statuses(), model)
+            paths = list(dict.fromkeys(str(example.picture) for example in found))
+            shown = examples.example_of(task, found)
+            return {pictures: paths[: self._context.settings.max_batch]}, shown.text
 
         shown = list(vars(self._shown).values())
         self._runs.wire(self.respond, given={"pictures": pictures}, outputs=shown, tried=tried, fill=fill)

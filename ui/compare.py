@@ -10,9 +10,9 @@ import gradio as gr
 from inference.errors import Cancelled, InvalidInput
 from inference.images import open_picture
 from inference.many import Job, Outcome
-from ui import components, examples, inputs, markup
+from ui import components, examples, fields, inputs, markup
 from ui.comparison import WAYS, Comparison
-from ui.components import Drawing, Picture
+from ui.components import Drawing
 from ui.context import PRIVATE, Context
 from ui.faults import new_request_id, toast
 from ui.runs import Runs, Update
@@ -63,15 +63,7 @@ class CompareTab:
         names = [status.name for status in self._context.host.statuses()]
         components.html(markup.intro(later("compare.about")))
         self._tried = examples.build_try(self._context.texts, prefix="compare-")
-        self._image = Picture(
-            type="filepath",
-            label=later("picture.label"),
-            sources=["upload", "webcam", "clipboard"],
-            buttons=["fullscreen"],
-            height=220,
-            elem_id="compare-picture",
-            elem_classes="media",
-        )
+        self._image = fields.build_picture(self._context, prefix="compare-", height=220)
         self._way = gr.Radio(
             [(later(f"compare.{name}"), name) for name in self._ways],
             value=self._ways[0],
@@ -117,8 +109,10 @@ class CompareTab:
         for side in self._sides:
             shown += vars(side).values()
 
-        def fill(model: str | None) -> Update:  # of the pictures that the model on the left knows
-            return {self._image: str(examples.pictures_for(self._context.host.statuses(), model)[0])}
+        def fill(model: str | None, task: str) -> tuple[Update, str]:  # of what the model on the left knows
+            found = examples.examples_for(self._context.host.statuses(), model)
+            example = examples.example_of(task, found)
+            return {self._image: str(example.picture)}, example.text
 
         self._runs.wire(self.respond, given=given, outputs=shown, tried=self._tried, fill=fill)
         changed = [asked.task, asked.translate, asked.model, self._other_column]

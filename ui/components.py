@@ -15,6 +15,7 @@ from gradio.data_classes import ImageData
 from gradio.processing_utils import save_bytes_to_cache
 from gradio_client.utils import is_http_url_like
 from PIL import Image
+from pydantic import ConfigDict
 
 from inference.exports import File
 from ui.texts import DEFAULT, Texts
@@ -43,8 +44,21 @@ def _sentence(key: str) -> str:
     return Texts.read().now(key, DEFAULT)
 
 
+def documented(name: str) -> dict[str, Any]:
+    """An example file as the documentation of the API shows it: code that is copied from there runs in the repository.
+
+    Args:
+        name: Of a file in `assets/examples`.
+    """
+    path = f"assets/examples/{name}"
+    # Gradio writes what stands as the address into the code, and its client takes a path there as well.
+    return {"path": path, "url": path, "orig_name": name, "meta": {"_type": "gradio.FileData"}}
+
+
 class UploadedFile(ImageData):
     """What a client sends for a picture: the path of a file that it uploaded before."""
+
+    model_config = ConfigDict(json_schema_extra={"description": "A local file; web addresses are refused."})
 
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> "UploadedFile":
@@ -78,6 +92,10 @@ class Picture(gr.Image):
     def preprocess(self, payload: Any) -> str | None:
         """The path of the file, or None."""
         return None if payload is None else payload.path
+
+    def example_payload(self) -> Any:
+        """A picture that has something for every task but reading."""
+        return documented("moons.webp")
 
 
 class Drawing(gr.Image):
@@ -119,3 +137,31 @@ class Choice(gr.Radio):
     def preprocess(self, payload: Any) -> Any:
         """What was sent, in the choices or not, as text: nothing else can be one of them."""
         return None if payload is None else str(payload)
+
+
+class Line(gr.Textbox):
+    """A text input of the API, documented by its placeholder."""
+
+    is_template = True
+
+    def example_payload(self) -> Any:
+        """The placeholder, or nothing where the input may be left out."""
+        return self.placeholder or ""
+
+
+class Told(gr.JSON):
+    """An input of the API for the JSON of an answer."""
+
+    is_template = True
+
+    def example_payload(self) -> Any:
+        """An answer about the picture that `Picture` is documented with."""
+        return {
+            "task": "detect",
+            "model": "demo",
+            "prompt": "detect moon",
+            "raw": "<loc0297><loc0165><loc0693><loc0484> moon",
+            "text": "moon",
+            "detections": [{"label": "moon", "box": [108.39, 195.1, 317.94, 455.23]}],
+            "image": {"width": 672, "height": 672},
+        }

@@ -5,7 +5,7 @@ its caller's business.
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +21,8 @@ Kind = Literal["drawn", "photo"]
 
 FOLDER = Path(__file__).parent.parent / "assets" / "examples"
 CLIP = FOLDER / "clip.webm"
+CLIP_TEXTS = {"answer": "What color is the star?", "detect": "boat ; star ; fish", "segment": "boat ; star ; fish"}
+"""What the tasks that need a text can be asked about the clip."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +61,16 @@ def kinds_for(statuses: Iterable[ModelStatus]) -> frozenset[Kind]:
     return frozenset(ready or ["drawn"])
 
 
-def pictures_for(statuses: Iterable[ModelStatus], model: str | None) -> list[Path]:
-    """The pictures, each once, that a chosen model can do something with; if it is unknown, that any can."""
+def examples_for(statuses: Iterable[ModelStatus], model: str | None) -> list[Example]:
+    """The examples that a chosen model can do something with; if it is unknown, that any can."""
     statuses = list(statuses)
     kinds = kinds_for([status for status in statuses if status.name == model] or statuses)
-    return list(dict.fromkeys(example.picture for example in read_examples() if example.kind in kinds))
+    return [example for example in read_examples() if example.kind in kinds]
+
+
+def example_of(task: str, found: Sequence[Example]) -> Example:
+    """The first that shows a task, or the first of all where none does."""
+    return next((example for example in found if example.task == task), found[0])
 
 
 def build_try(texts: Texts, *, prefix: str) -> gr.Button:

@@ -65,19 +65,6 @@ class Buttons:
         return {self.run: gr.update(interactive=not busy), self.stop: gr.update(visible=busy)}
 
 
-def build_picture(texts: Texts) -> Picture:
-    """The place for the picture."""
-    return Picture(
-        type="filepath",
-        label=texts.later("picture.label"),
-        sources=["upload", "webcam", "clipboard"],
-        buttons=["fullscreen"],
-        height=260,
-        elem_id="picture",
-        elem_classes="media",
-    )
-
-
 def build(context: Context, image: Picture) -> tuple[Inputs, Buttons]:
     """Puts the form below the picture."""
     later = context.texts.later

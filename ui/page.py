@@ -112,6 +112,9 @@ def launch_options(settings: Settings, page: Page, *, routes: Sequence[BaseRoute
     }
     if page.tools is not None:
         app |= {"routes": [*routes, *page.tools.routes], "lifespan": page.tools.lifespan}
+    styles = sorted((ASSETS / "styles").glob("*.css"))
+    if page.tools is None:
+        styles.append(ASSETS / "styles" / "without" / "mcp.css")
     return {
         "server_name": settings.host,
         "server_port": settings.port,
@@ -128,9 +131,9 @@ def launch_options(settings: Settings, page: Page, *, routes: Sequence[BaseRoute
         "footer_links": ["api", "gradio", "settings"],
         "state_session_capacity": 256,
         "theme": build_theme(),
-        "css_paths": sorted((ASSETS / "styles").glob("*.css")),
+        "css_paths": styles,
         "js": "\n".join(path.read_text("utf-8") for path in sorted((ASSETS / "scripts").glob("*.js"))),
-        "i18n": Texts.read().i18n(),
+        "i18n": Texts.read().i18n(max_batch=settings.max_batch),
     }
 
 

@@ -22,7 +22,7 @@ from inference.tasks import TASKS
 from ui import inputs, markup
 from ui.context import PRIVATE, QUEUE, Context
 from ui.faults import new_request_id, sentence, toast
-from ui.inputs import Asked
+from ui.inputs import FIRST_TASK, Asked
 from ui.markup import Row, Words
 from ui.turns import Superseded, Turns
 
@@ -65,7 +65,7 @@ class Runs:
         given: dict[str, Any],
         outputs: list[Any],
         tried: gr.Button,
-        fill: Callable[[str | None], Update],
+        fill: Callable[[str | None, str], tuple[Update, str]],
     ) -> None:
         """Makes the form react.
 
@@ -74,7 +74,7 @@ class Runs:
             given: What it is given besides `Asked`, by its names for it.
             outputs: What it changes besides the buttons.
             tried: The button that runs an example.
-            fill: Puts the example for a model into `given`.
+            fill: Puts what shows a task, by a model, into `given`, and says what the task may be asked about it.
         """
         buttons, asked = self.buttons, self.asked
         answering: dict[str, Any] = {
@@ -84,11 +84,20 @@ class Runs:
             "api_visibility": "private",
             "show_progress": "hidden",
         } | QUEUE
+
+        def show(model: str | None, task: str, *typed: str) -> Update:
+            update, text = fill(model, task)
+            field = TASKS[task].text if task in TASKS else None
+            if field is None or typed[asked.texts.index(getattr(asked, field))].strip():
+                return update
+            if not text:
+                return update | {asked.task: FIRST_TASK}
+            return update | {getattr(asked, field): text, asked.typed_in_spanish: False}
+
         filled = tried.click(
-            # A short description fits every picture.
-            lambda model: fill(model) | {asked.task: "describe", asked.length: "short"},
-            asked.model,
-            [*given.values(), asked.task, asked.length],
+            show,
+            [asked.model, asked.task, *asked.texts],
+            [*given.values(), asked.task, *asked.texts, asked.typed_in_spanish],
             **PRIVATE,
         )
         for started in (

@@ -46,9 +46,24 @@ class Texts:
             kind.setdefault(path.parent.name, {}).update(json.loads(path.read_text("utf-8")))
         return cls(by_language, sentences)
 
-    def i18n(self) -> gr.I18n:
-        """The texts as gradio sends them to the browser."""
-        return gr.I18n(**{language: dict(texts) for language, texts in self.by_language.items()})
+    def i18n(self, **fields: object) -> gr.I18n:
+        """The texts as gradio sends them to the browser.
+
+        Args:
+            fields: What is the same for every visitor, and stands in texts that the browser puts in.
+        """
+
+        def filled(text: str) -> str:
+            for name, value in fields.items():
+                text = text.replace(f"{{{name}}}", str(value))
+            return text
+
+        return gr.I18n(
+            **{
+                language: {key: filled(text) for key, text in texts.items()}
+                for language, texts in self.by_language.items()
+            }
+        )
 
     def later(self, key: str) -> str:
         """A mark that the browser replaces by the text in its own language.

@@ -15,7 +15,7 @@ from gradio.components.gallery import GalleryData
 from gradio.data_classes import FileData
 from gradio_client.utils import is_http_url_like
 
-from ui.components import UploadedFile
+from ui.components import UploadedFile, documented
 from ui.texts import DEFAULT, Texts
 
 
@@ -92,6 +92,10 @@ class ClipFile(gr.File):
     def preprocess(self, payload: Any) -> str | None:
         """The path of the file, or None."""
         return None if payload is None else payload.path
+
+    def example_payload(self) -> Any:
+        """The clip that the page has to try."""
+        return documented("clip.webm")
 
 
 def clip_file(**options: Any) -> ClipFile:

@@ -18,7 +18,7 @@ from inference.sentences import Sentence
 from inference.settings import Settings
 from inference.types import Request
 from inference.video import Clip, ClipLimits, Frame, open_clip
-from ui import components, examples, inputs, markup
+from ui import components, examples, fields, inputs, markup
 from ui.components import Parcel
 from ui.context import PRIVATE, Context
 from ui.exports import PACKING, SAVE
@@ -138,6 +138,7 @@ class VideoTab:
                     elem_id="video-clip",
                     elem_classes="media",
                 )
+                fields.build_refusal(self._context.texts, "video-clip", "video.only")
                 asked = self._runs.build()
                 frames = gr.Slider(
                     1,
@@ -154,8 +155,8 @@ class VideoTab:
                 self._shown = self._build_results()
         shown = list(vars(self._shown).values())
 
-        def fill(_: str | None) -> Update:  # every model can say something about it
-            return {clip: str(examples.CLIP)}
+        def fill(_: str | None, task: str) -> tuple[Update, str]:  # every model can say something about it
+            return {clip: str(examples.CLIP)}, examples.CLIP_TEXTS.get(task, "")
 
         given = {"clip": clip, "frames": frames}
         self._runs.wire(self.respond, given=given, outputs=shown, tried=tried, fill=fill)

@@ -17,6 +17,7 @@ from pycocotools.coco import COCO
 from tests.conftest import Served
 from ui.examples import CLIP
 
+ROOT = Path(__file__).resolve().parents[2]
 KEYS = ["task", "model", "prompt", "raw", "text", "translation", "detections", "image", "problems", "timing"]
 TIMING = ["queue", "vision", "prefill", "decode", "total", "tokens", "cached"]
 SIGNATURES = {
@@ -58,6 +59,33 @@ def test_every_endpoint_and_parameter_is_documented(served: Served) -> None:
     info = httpx.get(f"{served.url}gradio_api/info").json()
     for name, endpoint in info["named_endpoints"].items():
         assert endpoint["description"], name
+
+
+@pytest.fixture(scope="module")
+def snippets(served: Served) -> dict[str, dict[str, str]]:
+    """The code that “Use via API” shows, by endpoint and language."""
+    info = httpx.get(f"{served.url}gradio_api/info").json()
+    return {name: endpoint["code_snippets"] for name, endpoint in info["named_endpoints"].items()}
+
+
+@pytest.mark.parametrize("endpoint", [*SIGNATURES, "/export", "/video"])
+def test_the_code_in_the_documentation_runs_as_it_is_copied_in_the_folder_of_the_repository(
+    client: Client, snippets: dict[str, dict[str, str]], endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    names: dict[str, Any] = {}
+    exec(snippets[endpoint]["python"], names)
+    assert names["result"]
+    _, _, payload = snippets[endpoint]["cli"].partition("'")
+    assert client.predict(**json.loads(payload.strip().removesuffix("'")), api_name=endpoint)
+
+
+def test_no_code_in_the_documentation_names_a_file_on_the_web(
+    snippets: dict[str, dict[str, str]], served: Served
+) -> None:
+    shown = json.dumps(snippets).replace(served.url.rstrip("/"), "")
+    assert "http://" not in shown
+    assert "https://" not in shown
 
 
 @pytest.mark.parametrize("endpoint", SIGNATURES)

@@ -55,7 +55,7 @@ def download(page: Page) -> zipfile.ZipFile:
 
 def test_the_tab_says_what_it_is_for(visit: Any, url: str) -> None:
     page = open_tab(visit(url))
-    expect(page.get_by_text("Ask the same about many pictures at once.")).to_be_visible()
+    expect(page.get_by_text("Ask the same about many pictures at once, up to 4.")).to_be_visible()
     expect(page.locator("#batch-rows")).to_contain_text("Add some pictures")
     expect(page.locator("#batch-pack")).not_to_be_visible()
 
@@ -75,6 +75,17 @@ def test_a_failure_stands_beside_its_picture_and_the_others_are_answered(
     expect(failed.get_by_role("alert")).to_contain_text("The picture is damaged")
     expect(page.locator("#batch-run")).to_be_enabled()
     expect(page.get_by_role("progressbar", name="How many are answered")).to_have_attribute("aria-valuenow", "100")
+
+
+def test_files_of_another_kind_are_left_out_and_the_others_stay(
+    visit: Any, url: str, pictures: list[Path], tmp_path: Path
+) -> None:
+    path = tmp_path / "doc.txt"
+    path.write_text("a text")
+    page = open_tab(visit(url))
+    page.locator("#batch-pictures input[type=file]").set_input_files([pictures[0], path, pictures[2]])
+    expect(page.locator("#batch-pictures .gallery-item")).to_have_count(2)
+    expect(page.get_by_role("alert")).to_contain_text("Only pictures can be added here")
 
 
 def test_the_zip_holds_every_answer_and_opens_in_other_tools(
@@ -102,6 +113,18 @@ def test_the_zip_holds_every_answer_and_opens_in_other_tools(
     assert len(coco.getAnnIds()) == 6
     assert coco.annToMask(coco.loadAnns(coco.getAnnIds())[0]).sum() == 30 * 30
     assert json.loads(archive.read("json/red.json"))["detections"][1]["label"] == "cup"
+
+
+def test_however_many_pictures_there_are_all_are_in_sight(visit: Any, url: str, picture: Path) -> None:
+    page = open_tab(visit(url))
+    add(page, [picture] * 10)
+    field = page.locator("#batch-pictures").bounding_box()
+    last = page.locator("#batch-pictures .gallery-item").last.bounding_box()
+    assert field is not None
+    assert last is not None
+    assert last["y"] + last["height"] <= field["y"] + field["height"]
+    page.get_by_label("Clear").locator("visible=true").first.click()
+    expect(page.locator("#batch-pictures .upload-container")).to_be_visible()
 
 
 def test_only_what_the_task_needs_is_asked_for(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
@@ -211,6 +234,27 @@ def test_an_example_can_be_tried(visit: Any, served: Served) -> None:
     page.locator("#batch-task").get_by_role("radio", name="Find", exact=True).check()
     page.locator("#batch-try").click()
     expect(page.locator("#batch-pictures .gallery-item")).to_have_count(6)
-    expect(page.locator("#batch-task").get_by_role("radio", name="Describe", exact=True)).to_be_checked()
+    expect(page.locator("#batch-task").get_by_role("radio", name="Find", exact=True)).to_be_checked()
+    expect(page.locator("#batch-objects").get_by_role("textbox")).to_have_value("moon ; house")
     expect(page.locator("#batch-status")).to_contain_text("6 of 6 answered")
     expect(page.locator(ROWS).filter(has_text="moons.webp")).to_contain_text("moon")
+
+
+def test_an_example_is_asked_what_was_typed(visit: Any, url: str, pipeline: StandInPipeline) -> None:
+    page = open_tab(visit(url))
+    page.locator("#batch-task").get_by_role("radio", name="Answer", exact=True).check()
+    page.locator("#batch-question").get_by_role("textbox").fill("is it red?")
+    page.locator("#batch-try").click()
+    expect(page.locator("#batch-status")).to_contain_text("4 of 4 answered")
+    assert {(request.task, request.text) for request in pipeline.requests} == {("answer", "is it red?")}
+
+
+def test_an_example_is_described_where_only_a_person_could_say_what_to_ask(
+    visit: Any, url: str, pipeline: StandInPipeline
+) -> None:
+    page = open_tab(visit(url))
+    page.locator("#batch-task").get_by_role("radio", name="Free prompt", exact=True).check()
+    page.locator("#batch-try").click()
+    expect(page.locator("#batch-task").get_by_role("radio", name="Describe", exact=True)).to_be_checked()
+    expect(page.locator("#batch-status")).to_contain_text("4 of 4 answered")
+    assert {request.task for request in pipeline.requests} == {"describe"}

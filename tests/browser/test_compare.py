@@ -235,3 +235,12 @@ def test_an_example_can_be_tried(visit: Any, url: str, pipeline: TwoVoices) -> N
     expect(tab.page.locator("#compare-picture img")).to_be_visible()
     expect(tab.page.locator("#compare-run")).to_be_enabled()
     assert {request.task for voice in pipeline.voices.values() for request in voice.requests} == {"describe"}
+
+
+def test_an_example_shows_the_chosen_task(visit: Any, url: str, pipeline: TwoVoices) -> None:
+    tab = Compare(visit(url))
+    tab.choose("task", "Find")
+    tab.page.locator("#compare-try").click()
+    expect(tab.page.locator("#compare-differences")).to_contain_text("Neither side found anything.")
+    asked = {(request.task, request.text) for voice in pipeline.voices.values() for request in voice.requests}
+    assert asked == {("detect", "person ; helmet ; flag")}

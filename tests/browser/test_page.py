@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from PIL import Image
+from playwright.sync_api import Page, expect
 
 from inference.errors import Busy
 from inference.hosting import ModelStatus
@@ -86,14 +87,91 @@ def test_what_is_missing_is_said_and_the_answer_that_is_there_stays(
     assert len(pipeline.requests) == 1
 
 
-def test_a_broken_picture_is_refused_by_a_sentence(visit: Any, url: str, tmp_path: Path) -> None:
-    path = tmp_path / "broken.png"
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"x" * 100)
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """The beginning of a JPEG, which the browser takes for one."""
+    path = tmp_path / "broken.jpg"
+    Image.effect_noise((400, 400), 90).save(path)
+    path.write_bytes(path.read_bytes()[:900])
+    return path
+
+
+@pytest.mark.parametrize(("tab", "prefix"), [("One picture", ""), ("Compare", "compare-")])
+def test_a_broken_picture_is_told_of_at_once_until_another_comes(
+    visit: Any, url: str, broken: Path, picture: Path, tab: str, prefix: str
+) -> None:
+    page = visit(url).page
+    page.get_by_role("tab", name=tab).click()
+    field, note = page.locator(f"#{prefix}picture"), page.locator(f"#{prefix}picture-note")
+    field.locator("input[type=file]").set_input_files(broken)
+    expect(note.get_by_role("alert")).to_contain_text("The picture is damaged or incomplete")
+    field.locator("input[type=file]").set_input_files(picture)
+    expect(note).to_be_hidden()
+    field.locator("input[type=file]").set_input_files(broken)
+    expect(note.get_by_role("alert")).to_be_visible()
+    field.get_by_role("button", name="Remove Image").click()
+    expect(note).to_be_hidden()
+
+
+def drop(page: Page, field: str, *names: str) -> None:
+    """Lets files with these names fall on a field."""
+    files = page.evaluate_handle(
+        "names => names.reduce((all, name) => (all.items.add(new File(['?'], name, "
+        "{type: name.endsWith('.txt') ? 'text/plain' : 'image/png'})), all), new DataTransfer())",
+        list(names),
+    )
+    zone = page.locator(f"{field} button.upload-container")
+    zone.dispatch_event("dragenter", {"dataTransfer": files})
+    zone.dispatch_event("drop", {"dataTransfer": files})
+
+
+@pytest.mark.parametrize(
+    ("locale", "tab", "field", "words"),
+    [
+        ("en-US", "One picture", "#picture", "Only pictures can be added here"),
+        ("es-ES", "Una imagen", "#picture", "Aquí solo se pueden añadir imágenes"),
+        ("en-US", "Compare", "#compare-picture", "Only pictures can be added here"),
+        ("zh-CN", "视频", "#video-clip", "这里只能添加视频"),
+    ],
+)
+@pytest.mark.parametrize("how", ["chosen", "dropped"])
+def test_a_file_of_another_kind_is_refused_in_the_language_of_the_page(
+    visit: Any, url: str, tmp_path: Path, locale: str, tab: str, field: str, words: str, how: str
+) -> None:
+    path = tmp_path / "doc.txt"
+    path.write_text("a text")
+    page = visit(url, locale=locale).page
+    page.get_by_role("tab", name=tab).click()
+    if how == "chosen":
+        page.locator(f"{field} input[type=file]").set_input_files(path)
+    else:
+        drop(page, field, "doc.txt")
+    expect(page.get_by_role("alert")).to_have_count(1)
+    expect(page.get_by_role("alert")).to_contain_text(words)
+    with page.expect_file_chooser():
+        page.locator(f"{field} button.upload-container").click()
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_picture_stays_when_a_file_of_another_kind_comes(visit: Any, url: str, tmp_path: Path, picture: Path) -> None:
+    path = tmp_path / "doc.txt"
+    path.write_text("a text")
     visitor = visit(url)
-    visitor.page.locator("#picture input[type=file]").set_input_files(path)
-    expect(visitor.page.locator("#picture").get_by_role("button", name="Remove Image")).to_be_visible()
+    page = visitor.page
+    visitor.upload(picture)
+    page.locator("#picture input[type=file]").set_input_files(path)
+    expect(page.get_by_role("alert")).to_contain_text("Only pictures can be added here")
     visitor.run()
-    expect(visitor.page.locator("#notes")).to_contain_text("The picture")
+    expect(page.locator(ANSWER)).to_have_text("two red boats")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_broken_picture_is_refused_by_a_sentence(visit: Any, url: str, broken: Path) -> None:
+    visitor = visit(url, locale="es-ES")
+    visitor.page.locator("#picture input[type=file]").set_input_files(broken)
+    expect(visitor.page.locator("#picture-note")).to_contain_text("La imagen está dañada")
+    visitor.page.locator("#run").click()
+    expect(visitor.page.locator("#notes")).to_contain_text("La imagen está dañada")
 
 
 @pytest.mark.parametrize(
@@ -266,3 +344,13 @@ def test_several_models_give_a_choice(visit: Any, picture: Path) -> None:
 
 def test_one_model_gives_none(visit: Any, url: str) -> None:
     expect(visit(url).page.locator("#model")).not_to_be_visible()
+
+
+@pytest.mark.parametrize("mcp", [True, False])
+def test_the_page_of_the_api_tells_of_tools_only_where_there_are_some(visit: Any, mcp: bool) -> None:
+    with serve(StandInPipeline(), StandInHost(), mcp=mcp) as url:
+        page = visit(url).page
+        page.get_by_role("button", name="Use via API").click()
+        languages = page.locator(".api-docs .snippets")
+        expect(languages.get_by_text("Python")).to_be_visible()
+        expect(languages.get_by_text("MCP")).to_be_visible(visible=mcp)

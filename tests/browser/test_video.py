@@ -78,6 +78,17 @@ def test_a_clip_that_the_browser_cannot_play_says_so_until_another_comes(
     expect(page.locator(".unplayable")).not_to_be_visible()
 
 
+def test_a_picture_is_no_clip_and_the_field_still_takes_one(visit: Any, url: str, clip: Path, picture: Path) -> None:
+    page = open_tab(visit(url))
+    add(page, picture)
+    expect(page.get_by_role("alert")).to_have_text("Only videos can be added here, for example MP4 or WebM files.")
+    expect(page.locator("#video-clip").get_by_text("Error")).to_be_hidden()
+    page.locator("#video-clip .upload-container").click(trial=True)
+    add(page, clip)
+    expect(page.locator("#video-status")).to_contain_text("0:02.0 long")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_every_frame_is_asked_about_and_what_is_said_becomes_subtitles(
     visit: Any, url: str, pipeline: StandInPipeline, clip: Path
 ) -> None:
@@ -291,3 +302,11 @@ def test_an_example_can_be_tried(visit: Any, served: Served) -> None:
     page.wait_for_function("document.querySelector('video.clip').readyState > 0")
     _, vtt = download(page, "vtt-en")
     assert len({words for _, _, words in read_vtt(vtt.decode())}) >= 3  # one for each scene of the clip
+
+
+def test_an_example_shows_the_chosen_task(visit: Any, url: str, pipeline: StandInPipeline) -> None:
+    page = open_tab(visit(url))
+    page.locator("#video-task").get_by_role("radio", name="Outline", exact=True).check()
+    page.locator("#video-try").click()
+    expect(page.locator("#video-status")).to_contain_text(re.compile(r"(\d+) of \1 answered"))
+    assert {(request.task, request.text) for request in pipeline.requests} == {("segment", "boat ; star ; fish")}

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, features
 
 from inference.errors import Busy, InvalidPicture
-from inference.images import Limits, allowed_formats, check_picture, open_picture
+from inference.images import Limits, allowed_formats, check_file, check_picture, open_picture
 
 FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"] + (["AVIF"] if features.check("avif") else [])
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -402,6 +402,23 @@ def test_pillows_global_switches_are_left_alone():
     open_picture(encoded(quarters()))
     refusal(png(20_000, 20_000))
     assert (Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, list(warnings.filters)) == before
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_file_is_found_fit_or_damaged_as_it_is_when_it_is_opened(form):
+    check_file(encoded(quarters(), form))
+    damaged = encoded(quarters(), form)[:70]
+    with pytest.raises(InvalidPicture) as found:
+        check_file(damaged)
+    assert str(found.value) == refusal(damaged)
+
+
+def test_of_a_large_file_only_the_header_is_looked_at():
+    check_file(png(2001, 1000), decoded=2)
+    with pytest.raises(InvalidPicture, match="damaged"):
+        check_file(png(2000, 1000), decoded=2)
+    with pytest.raises(InvalidPicture, match="megapixels"):
+        check_file(png(2001, 1000), Limits(max_megapixels=2), decoded=1)
 
 
 def test_an_open_picture_goes_the_same_way_and_is_not_changed():

@@ -1,0 +1,72 @@
+"""The places for pictures and clips, each with a line below it that says why a file cannot be used.
+
+Knows components and files. Knows nothing of tasks and answers.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import gradio as gr
+
+from inference.errors import Busy, InvalidPicture
+from inference.images import check_file
+from ui import components, markup
+from ui.components import Picture
+from ui.context import PRIVATE, Context
+from ui.faults import new_request_id, sentence
+from ui.texts import Texts
+
+
+def build_picture(context: Context, *, prefix: str = "", height: int = 260) -> Picture:
+    """Puts the place for one picture on the page.
+
+    Args:
+        context: What the page talks to.
+        prefix: Stands before the ids of the elements, which are unique in the page; empty for the first tab.
+        height: In pixels.
+    """
+    picture = Picture(
+        type="filepath",
+        label=context.texts.later("picture.label"),
+        sources=["upload", "webcam", "clipboard"],
+        buttons=["fullscreen"],
+        height=height,
+        elem_id=f"{prefix}picture",
+        elem_classes="media",
+    )
+    build_refusal(context.texts, f"{prefix}picture", "picture.only")
+    note = components.html("", elem_id=f"{prefix}picture-note")
+    # The browser shows an empty frame for what it cannot open. A second picture may come before the first is looked at.
+    picture.change(_checker(context), picture, note, trigger_mode="always_last", **PRIVATE)
+    return picture
+
+
+def build_refusal(texts: Texts, field: str, key: str) -> None:
+    """Puts what `assets/scripts/files.js` shows below a field when a file of another kind comes there.
+
+    Args:
+        texts: The words of the page.
+        field: The id of the field.
+        key: Of the sentence that says what it takes.
+    """
+    components.html(f'<p class="note error" role="alert" hidden>{texts.later(key)}</p>', elem_id=f"{field}-only")
+
+
+def _checker(context: Context) -> Callable[..., str]:
+    """The handler that says what is wrong with a picture that was just added."""
+    limits = replace(context.limits, patience=0)
+
+    def check(visitor: gr.Request, picture: str | None) -> str:
+        try:
+            if picture is not None:
+                check_file(Path(picture), limits)
+        except Busy:  # those who wait for an answer come first; Run looks at the picture too
+            return ""
+        except InvalidPicture as error:
+            language = context.texts.language_of(visitor)
+            told = sentence(error, request_id=new_request_id(), texts=context.texts, language=language)
+            return markup.notes([told], tone="error")
+        return ""
+
+    return check
