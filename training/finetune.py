@@ -262,7 +262,7 @@ def mix(share: float) -> Mix:
     """What is asked of a picture at this point of the run: finding first, then more of everything."""
     if share < 0.25:
         return Mix(detect=2, segment=1, text=3, comparisons=0)
-    return Mix(detect=1, segment=2, text=4, comparisons=2)
+    return Mix(detect=1, segment=2, text=3, comparisons=5)
 
 
 @dataclass(frozen=True, slots=True)
