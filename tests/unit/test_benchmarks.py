@@ -141,6 +141,21 @@ def test_a_token_reads_layers_and_vocabulary_once(tiny):
     assert roofline.token_bytes(model, positions=10, cached_bytes=4) == layers + vocabulary + keys
 
 
+@pytest.mark.parametrize(
+    ("dtype", "quantize"),
+    [
+        pytest.param("float32", "none", id="column after column"),
+        pytest.param("bfloat16", "none", id="row after row"),
+        pytest.param("float32", "int8", id="int8"),
+    ],
+)
+def test_an_engine_that_fuses_layers_reads_no_more_for_a_token(tiny, dtype, quantize):
+    loaded = load(tiny, device=pick_device("cpu"), dtype=dtype, quantize=quantize, progress=lambda *_: None)
+    before = roofline.token_bytes(loaded.model, positions=10, cached_bytes=4)
+    with running(loaded):
+        assert roofline.token_bytes(loaded.model, positions=10, cached_bytes=4) == before
+
+
 @pytest.mark.parametrize("what", hostile.UPLOADS, ids=str)
 def test_what_strangers_upload_can_be_made(what):
     content, name = hostile.UPLOADS[what](random.Random(1))
