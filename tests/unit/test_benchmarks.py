@@ -11,7 +11,7 @@ import httpx
 import pytest
 from PIL import Image
 
-from benchmarks import ceilings, hostile, latency, make_checkpoint, roofline, serving, soak, throughput
+from benchmarks import ceilings, hostile, latency, make_checkpoint, roofline, serving, soak, tasks, throughput
 from benchmarks.measuring import Answered, ask, picture, quantile, running, spread
 from benchmarks.page_client import Lost, Reply, Session, file, functions
 from inference.checkpoints import pick_device
@@ -139,6 +139,19 @@ def test_a_token_reads_layers_and_vocabulary_once(tiny):
     text = model.config.text_config
     keys = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * 10 * 4
     assert roofline.token_bytes(model, positions=10, cached_bytes=4) == layers + vocabulary + keys
+
+
+def test_every_task_is_measured_on_the_embedded_model(capsys):
+    assert tasks.main(["--scenes", "1"]) == 0
+    figures = last_line(capsys)
+    assert {task: figures[task]["count"] for task in tasks.TASKS} == dict.fromkeys(tasks.TASKS, 1)
+    assert all(figures[task]["median"] > 0 for task in tasks.TASKS)
+    assert figures["machine"]["torch"]
+
+
+def test_no_task_is_asked_about_a_scene_of_another():
+    scenes = [request.image.tobytes() for task in tasks.TASKS for request in tasks.requests(task, 2)]
+    assert len(set(scenes)) == 2 * len(tasks.TASKS)
 
 
 @pytest.mark.parametrize(
