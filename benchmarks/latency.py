@@ -13,6 +13,7 @@ are measured just before each variant. Prints tables, then one JSON line.
 
 import argparse
 import gc
+import itertools
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -144,13 +145,13 @@ def measure(name: str, options: argparse.Namespace, device: torch.device, tasks:
             "read_gbs": max(each.read_gbs for each in limits),
             "tasks": {},
         }
+        seeds = itertools.count(1)  # the same pictures for every variant, and never one twice
         for task in tasks:
             wanted = lengths(options.tokens)[task]
             written = wanted if name.startswith("engine") else min(wanted, options.decode)
             print(f"{name}: {task}, {wanted} tokens", file=sys.stderr, flush=True)
             answers = [
-                complete(loaded.run(picture(1000 * run + wanted), TASKS[task], written), wanted)
-                for run in range(1, options.runs + 1)
+                complete(loaded.run(picture(next(seeds)), TASKS[task], written), wanted) for _ in range(options.runs)
             ]
             measured["tasks"][task] = {"reckoned_after": written} if written < wanted else {}
             measured["tasks"][task] |= account(answers, loaded, TASKS[task], measured)

@@ -59,6 +59,13 @@ def test_latency_holds_every_variant_against_the_first(tiny, capsys):
     assert figures["faster"]["engine"]["describe"] == pytest.approx(ratio, abs=0.01)
 
 
+def test_latency_asks_about_no_picture_twice(tiny, monkeypatch):
+    seen = []
+    monkeypatch.setattr(latency, "picture", lambda seed: seen.append(seed) or picture(seed))
+    assert latency.main([*LITTLE, "--model", tiny, "--runs", "2", "--tokens", "2", "--variants", "engine"]) == 0
+    assert len(seen) == len(set(seen)) == 1 + 2 * len(latency.TASKS)
+
+
 def test_latency_says_when_it_reckoned_the_rest_of_an_answer(tiny, capsys):
     flags = ["--model", tiny, "--runs", "1", "--tokens", "6", "--decode", "2", "--variants", "script", "--tasks"]
     assert latency.main([*LITTLE, *flags, "describe"]) == 0
