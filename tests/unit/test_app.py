@@ -1,9 +1,12 @@
-"""How the app finds its place: this machine, or a Space."""
+"""How the app finds its place: this machine, or a Space; and what it says of it."""
+
+from typing import Any
 
 import pytest
 
 import app
 from inference.settings import Settings
+from tests.support.serving import StandInHost
 
 
 def test_only_this_machine_is_served_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,3 +26,29 @@ def test_a_space_keeps_the_address_that_it_is_told(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("GRADIO_SERVER_NAME", "10.0.0.1")
     assert app.for_this_place(Settings()).host == "10.0.0.1"
     assert app.for_this_place(Settings(host="10.0.0.2")).host == "10.0.0.2"
+
+
+class Launched:
+    """A page that was launched, and has a public address if that was asked for."""
+
+    tools = None
+
+    def launch(self, *, share: bool, **_: object) -> tuple[None, str, str | None]:
+        return None, "http://127.0.0.1:7860", "https://x.gradio.live" if share else None
+
+
+@pytest.mark.parametrize(
+    ("settings", "warned"),
+    [
+        pytest.param({}, False, id="for this machine"),
+        pytest.param({"share": True}, True, id="for everyone"),
+        pytest.param({"share": True, "auth": ("ann", "secret")}, False, id="for those who have the password"),
+    ],
+)
+def test_a_public_link_without_a_login_is_warned_of(
+    settings: dict[str, Any], warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        app.launch(Launched(), StandInHost(), Settings(**settings))  # type: ignore[arg-type]
+    assert ("--auth USER:PASSWORD" in caplog.text) is warned
+    assert ("https://x.gradio.live" in caplog.text) is bool(settings)
