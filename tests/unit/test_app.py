@@ -1,5 +1,7 @@
 """How the app finds its place: this machine, or a Space; and what it says of it."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +9,8 @@ import pytest
 import app
 from inference.settings import Settings
 from tests.support.serving import StandInHost
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_only_this_machine_is_served_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,3 +56,10 @@ def test_a_public_link_without_a_login_is_warned_of(
         app.launch(Launched(), StandInHost(), Settings(**settings))  # type: ignore[arg-type]
     assert ("--auth USER:PASSWORD" in caplog.text) is warned
     assert ("https://x.gradio.live" in caplog.text) is bool(settings)
+
+
+def test_a_space_has_the_gradio_that_is_pinned() -> None:
+    [of_space] = re.findall(r"^sdk_version: (.+)$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert re.search(
+        rf"^gradio.*=={re.escape(of_space)}$", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE
+    )
