@@ -13,17 +13,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-import torch
 
 from inference.batch import Batch, Chosen
 from inference.engine import Engine
 from inference.generation import Row
 from inference.hosting import HostedModel, ModelStatus
-from inference.loading import LoadedModel
 from inference.pipeline import Pipeline
 from inference.settings import Settings
 from tests.support.serving import READY, StandInHost, StandInPipeline, free_port, serve
-from tests.support.tiny import tiny_model, tiny_processor
+from tests.support.tiny import tiny_loaded, tiny_model, tiny_processor
 from ui import service
 from ui.page import build
 
@@ -69,9 +67,7 @@ class SlowHost:
     def __init__(self, *, queue_size: int = 8) -> None:
         processor = tiny_processor()
         model = tiny_model(processor)
-        loaded = LoadedModel(
-            READY.name, model, processor, None, None, {}, False, torch.device("cpu"), torch.float32, 1, 0.0  # type: ignore[arg-type]
-        )  # fmt: skip
+        loaded = tiny_loaded(READY.name, model=model, processor=processor)
         self.engine = Engine(
             model, processor, queue_size=queue_size, make_batch=lambda: SlowBatch(model, processor, self._wait)
         )

@@ -14,7 +14,7 @@ from inference.hosting import ModelHost, host_models
 from inference.linear import Int8Linear
 from inference.loading import LoadedModel
 from inference.settings import Settings
-from tests.support.tiny import tiny_model, tiny_processor
+from tests.support.tiny import tiny_loaded, tiny_model, tiny_processor
 
 
 class Loader:
@@ -43,9 +43,7 @@ class Loader:
                 raise fault
 
             model.model.language_model.layers[0].mlp.act_fn.register_forward_hook(fail)
-        return LoadedModel(
-            name, model, processor, None, None, {}, False, torch.device("cpu"), torch.float32, 1, 0.0  # type: ignore[arg-type]
-        )  # fmt: skip
+        return tiny_loaded(name, model=model, processor=processor)
 
 
 def host_of(loader: Loader, lost: Callable[[], None] | None = None) -> ModelHost:

@@ -21,21 +21,10 @@ from inference.pipeline import Pipeline, Progress, score
 from inference.settings import Settings
 from inference.tasks import TASKS
 from inference.types import Detection, Request, Result
-from tests.support.tiny import tiny_model, tiny_processor
+from tests.support.tiny import Shouting, tiny_loaded
 
 WORDS = {"gato": "cat", "perro": "dog"}
 TEXTS = {"question": "what is it?", "answer": "two", "objects": "cat ; dog", "prompt": "anything at all"}
-
-
-class Shouting:
-    """Translates by shouting, so that a test sees what was given to it."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, list[str]]] = []
-
-    def translate(self, direction: str, texts: Sequence[str]) -> list[str]:
-        self.asked.append((direction, list(texts)))
-        return [text.upper() for text in texts]
 
 
 class Says:
@@ -63,27 +52,10 @@ class Missing:
         raise ModelUnavailable(f"The {direction} translator could not be fetched.")
 
 
-def loaded(name: str) -> LoadedModel:
-    processor = tiny_processor()
-    return LoadedModel(
-        name=name,
-        model=tiny_model(processor),
-        processor=processor,
-        mask_decoder=None,
-        mask_problem="There is no mask decoder in this test.",
-        translators={},
-        embedded=False,
-        device=torch.device("cpu"),
-        dtype=torch.float32,
-        parameters=1,
-        seconds=0.0,
-    )
-
-
 def host_of(translators: object, *names: str) -> ModelHost:
     host = ModelHost(
         [Choice(name, "because a test says so") for name in names or ("tiny",)],
-        load=lambda name, *, progress: loaded(name),
+        load=lambda name, *, progress: tiny_loaded(name),
         translators=lambda _: translators,
     )
     host.start()
