@@ -18,7 +18,7 @@ run: .venv/runtime.stamp
 
 test: lint
 	$(BIN)/python -m pytest $(PARALLEL) --ignore tests/browser
-	$(BIN)/python -m pytest $(PARALLEL) tests/browser
+	REQUIRE_BROWSER=1 $(BIN)/python -m pytest $(PARALLEL) tests/browser
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -18,6 +18,7 @@ import torch
 from benchmarks.measuring import last_line, machine, synchronize, table
 from inference.checkpoints import pick_device
 from inference.errors import UserError
+from inference.memory import release_memory
 from inference.settings import device_name
 
 DTYPES = ("float32", "bfloat16", "float16")
@@ -43,7 +44,7 @@ class Ceilings:
 def measure(
     device: torch.device, dtype: torch.dtype, *, side: int | None = None, megabytes: int | None = None, runs: int = 5
 ) -> Ceilings:
-    """Measures both.
+    """Measures both, and gives back the memory that it took, which a model may need next.
 
     Args:
         device: A CPU, with the threads that torch has now, or a GPU.
@@ -53,12 +54,22 @@ def measure(
         runs: How often each is done; the fastest counts.
     """
     gpu = device.type == "cuda"
-    return Ceilings(
+    measured = Ceilings(
         dtype=str(dtype).removeprefix("torch."),
         threads=torch.get_num_threads(),
         matmul_gflops=round(_matmul(device, dtype, side or (8192 if gpu else 2048), runs) / 1e9, 1),
         read_gbs=round(_read(device, (megabytes or (8192 if gpu else 1024)) * 2**20, runs) / 1e9, 2),
     )
+    release_memory()
+    return measured
+
+
+def of_models(device: torch.device, options: argparse.Namespace) -> list[Ceilings]:
+    """Those in the dtypes that models run in, with the flags of `add_flags`."""
+    return [
+        measure(device, dtype, side=options.matrix_side, megabytes=options.read_megabytes, runs=3)
+        for dtype in (torch.float32, torch.bfloat16)
+    ]
 
 
 @torch.inference_mode()

@@ -12,12 +12,13 @@ are measured just before each variant. Prints tables, then one JSON line.
 """
 
 import argparse
-import gc
+import itertools
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from textwrap import shorten
 from types import MappingProxyType
 from typing import Any
 
@@ -31,6 +32,7 @@ from benchmarks.measuring import Answered, ask, last_line, machine, picture, run
 from inference.checkpoints import VARIANTS, find, pick_device
 from inference.errors import UserError
 from inference.loading import load
+from inference.memory import release_memory
 from inference.quiet import quiet_loading
 from inference.settings import device_name
 
@@ -91,10 +93,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "runs": options.runs, "tokens": {task: lengths(options.tokens)[task] for task in tasks}, "variants": {},
         }  # fmt: skip
         for name in variants:
-            figures["variants"][name] = measure(name, options, device, tasks)
-            let_go(device)
+            figures["variants"][name] = attempt(name, options, device, tasks)
+            release_memory()
     except UserError as error:
         parser.exit(2, f"{error}\n")
+    if all("failed" in variant for variant in figures["variants"].values()):
+        parser.exit(2, "".join(f"{name}: {variant['failed']}\n" for name, variant in figures["variants"].items()))
     figures["faster"] = faster(figures["variants"])
     show(figures)
     last_line(figures)
@@ -127,12 +131,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def attempt(name: str, options: argparse.Namespace, device: torch.device, tasks: Sequence[str]) -> dict[str, Any]:
+    """Measures one variant, or says why that failed: what the others took hours for is not lost by it."""
+    try:
+        return measure(name, options, device, tasks)
+    except (torch.OutOfMemoryError, MemoryError):
+        return {"failed": "out of memory"}
+    except UserError as error:
+        return {"failed": str(error)}
+
+
 def measure(name: str, options: argparse.Namespace, device: torch.device, tasks: Sequence[str]) -> dict[str, Any]:
     """Loads one variant, has it answer, and lets it go."""
-    limits = [
-        ceilings.measure(device, dtype, side=options.matrix_side, megabytes=options.read_megabytes, runs=3)
-        for dtype in (torch.float32, torch.bfloat16)
-    ]
+    limits = ceilings.of_models(device, options)
     with opened(name, options, device) as loaded:
         if not options.no_warm_up:
             loaded.run(picture(0), TASKS[tasks[0]], 2)
@@ -144,13 +155,13 @@ def measure(name: str, options: argparse.Namespace, device: torch.device, tasks:
             "read_gbs": max(each.read_gbs for each in limits),
             "tasks": {},
         }
+        seeds = itertools.count(1)  # the same pictures for every variant, and never one twice
         for task in tasks:
             wanted = lengths(options.tokens)[task]
             written = wanted if name.startswith("engine") else min(wanted, options.decode)
             print(f"{name}: {task}, {wanted} tokens", file=sys.stderr, flush=True)
             answers = [
-                complete(loaded.run(picture(1000 * run + wanted), TASKS[task], written), wanted)
-                for run in range(1, options.runs + 1)
+                complete(loaded.run(picture(next(seeds)), TASKS[task], written), wanted) for _ in range(options.runs)
             ]
             measured["tasks"][task] = {"reckoned_after": written} if written < wanted else {}
             measured["tasks"][task] |= account(answers, loaded, TASKS[task], measured)
@@ -241,13 +252,6 @@ def _counter(processor: PaliGemmaProcessor) -> Callable[[str], int]:
     )
 
 
-def let_go(device: torch.device) -> None:
-    """Frees the memory of a variant that nobody uses any more, before the next one needs it."""
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-
-
 class _Clock(BaseStreamer):
     """Notes when each token came; the first call brings the prompt."""
 
@@ -294,12 +298,15 @@ def generate(
 def faster(variants: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Variant -> task -> how many times faster than the first variant it gave the whole answer."""
     base, *others = variants
+    if "failed" in variants[base]:
+        return {}
     return {
         name: {
             task: round(variants[base]["tasks"][task]["total_s"]["median"] / of_task["total_s"]["median"], 2)
             for task, of_task in variants[name]["tasks"].items()
         }
         for name in others
+        if "failed" not in variants[name]
     }
 
 
@@ -309,8 +316,11 @@ def show(figures: Mapping[str, Any]) -> None:
     print(f"\n{figures['model']} on {here['gpu'] or here['cpu']}, {figures['runs']} runs each, medians\n")
     columns = ("variant and task", "weights", "tokens", "first s", "each ms", "total s", "least", "most", "× first",
                "read %", "token %")  # fmt: skip
-    rows = []
+    rows: list[tuple[object, ...]] = []
     for name, variant in variants.items():
+        if "failed" in variant:
+            rows.append((name, shorten(variant["failed"], 40, placeholder="…"), *[None] * (len(columns) - 2)))
+            continue
         for task, of_task in variant["tasks"].items():
             total = of_task["total_s"]
             rows.append(
@@ -320,6 +330,7 @@ def show(figures: Mapping[str, Any]) -> None:
                  _percent(of_task["reading_roofline"]), _percent(of_task["token_roofline"]))
             )  # fmt: skip
     table(columns, rows)
+    variants = {name: variant for name, variant in variants.items() if "failed" not in variant}
     if any("reckoned_after" in of_task for variant in variants.values() for of_task in variant["tasks"].values()):
         print("* the total is reckoned from fewer tokens, which were all written\n")
     table(

@@ -17,13 +17,14 @@ from benchmarks.measuring import ask, last_line, picture, running
 from inference.checkpoints import pick_device
 from inference.errors import UserError
 from inference.loading import load
+from inference.settings import device_name
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures the checkpoint that the command line names."""
     parser = argparse.ArgumentParser(prog="benchmarks.loading", description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="demo, 3b, 10b, a hub id or a folder")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", type=device_name, default="auto")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--quantize", default="none")
     parser.add_argument("--prompt", default="detect cat")
@@ -35,7 +36,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         parser.exit(1, f"{error}\n")
     measured["process_before_gb"] = before
-    measured["peak_over_weights"] = round(measured["peak_gb"] / measured["weights_gb"], 3)
     for name, value in measured.items():
         print(f"{name:24} {value}")
     last_line(measured)
@@ -49,7 +49,7 @@ def measure(options: argparse.Namespace) -> dict[str, float | int | str]:
         options.model, device=device, dtype=options.dtype, quantize=options.quantize, progress=lambda *_: None
     )
     after_load = peak_memory()
-    weights = sum(parameter.nbytes for parameter in loaded.model.parameters())
+    weights = weight_bytes(loaded.model)
     answers = []
     with running(loaded) as engine:
         for seed in (1, 2):  # two pictures, as the engine keeps the features of one it has seen
@@ -67,8 +67,14 @@ def measure(options: argparse.Namespace) -> dict[str, float | int | str]:
         "token_s": round(answers[1].each, 3),
         "peak_after_load_gb": after_load,
         "peak_gb": peak_memory(),
+        "peak_over_weights": round(1e9 * peak_memory() / weights, 3),
         "gpu_peak_gb": round(torch.cuda.max_memory_allocated(device) / 1e9, 2) if device.type == "cuda" else 0.0,
     }
+
+
+def weight_bytes(model: torch.nn.Module) -> int:
+    """What a model's weights take before an engine fuses some; quantized ones are buffers."""
+    return sum(tensor.nbytes for tensor in (*model.parameters(), *model.buffers()))
 
 
 def peak_memory() -> float:

@@ -47,10 +47,15 @@ def token_bytes(model: PaliGemmaForConditionalGeneration, *, positions: int, cac
         cached_bytes: Of one number among keys and values.
     """
     text = model.config.text_config
-    kept = {
-        tensor.data_ptr(): tensor.nbytes
+    # Fused layers keep their weights beside the views of them that the single ones become: every address counts once.
+    spans = sorted(
+        (tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes)
         for module in (model.model.language_model.layers, model.lm_head)
         for tensor in (*module.parameters(), *module.buffers())
-    }
+    )
+    count = end = 0
+    for start, stop in spans:
+        count += max(0, stop - max(start, end))
+        end = max(end, stop)
     keys = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * positions * cached_bytes
-    return sum(kept.values()) + keys
+    return count + keys

@@ -25,12 +25,14 @@ from types import MappingProxyType
 from typing import Any
 
 import httpx
-import torch
 from gradio_client import Client, handle_file
 
 from benchmarks.app_process import AppFailed, started
 from benchmarks.measuring import last_line, machine, quantile, spread, table
 from benchmarks.page_client import TIMEOUT, Session, file, functions
+from inference.checkpoints import pick_device
+from inference.errors import UserError
+from inference.settings import device_name
 from training.scenes import draw, held_out_seed
 
 TASKS: Mapping[str, Sequence[Any]] = MappingProxyType(
@@ -78,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measures what the command line asks for, prints it, and gives the exit code."""
     parser = argparse.ArgumentParser(prog="benchmarks.serving", description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="demo", help="as app.py takes it (default: demo)")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", type=device_name, default="auto")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--quantize", default="none")
     parser.add_argument("--requests", type=int, default=15, help="for each task, alone (default: 15)")
@@ -89,16 +91,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--requests, --users and --rounds are at least 1")
     flags = [f"--{name}={getattr(options, name)}" for name in ("model", "device", "dtype", "quantize")]
     try:
+        device = pick_device(options.device)
         with started([*flags, *RAISED]) as app, tempfile.TemporaryDirectory() as folder:
             app.wait_until_served()
             app.wait_until_ready()
             figures = measure(app.url, options, Path(folder))
-    except AppFailed as error:
+    except (AppFailed, UserError) as error:
         parser.exit(1, f"{error}\n")
     show(figures, options)
-    here = machine(torch.device("cpu"))
     last_line(
-        {"benchmark": "serving", "machine": here, "model": options.model, "users": options.users,
+        {"benchmark": "serving", "machine": machine(device), "model": options.model, "users": options.users,
          "requests": options.requests, "rounds": options.rounds} | figures
     )  # fmt: skip
     return 0

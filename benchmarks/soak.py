@@ -26,13 +26,15 @@ from typing import Any
 
 import httpx
 import numpy as np
-import torch
 
 from benchmarks import hostile
 from benchmarks.app_process import App, AppFailed, started
 from benchmarks.measuring import last_line, machine, quantile, table
 from benchmarks.page_client import TIMEOUT, Lost, Reply, Session, file, functions
 from benchmarks.serving import TASKS, scene
+from inference.checkpoints import pick_device
+from inference.errors import UserError
+from inference.settings import device_name
 from ui.texts import DEFAULT, Texts
 
 FLAGS = ("--max-queue=64", "--trusted-proxy=127.0.0.1")
@@ -123,7 +125,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the test that the command line asks for, prints what came of it, and gives the exit code."""
     parser = argparse.ArgumentParser(prog="benchmarks.soak", description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="demo", help="as app.py takes it (default: demo)")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", type=device_name, default="auto")
     parser.add_argument("--clients", type=int, default=50, help="at once (default: 50)")
     parser.add_argument("--minutes", type=float, default=10.0, help="how long (default: 10)")
     parser.add_argument(
@@ -138,19 +140,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     texts = Texts.read()
     judge = Judge([texts.now("error.ours", DEFAULT, id="\0").partition("\0")[0], "Error", "Internal Server Error"])
     try:
+        device = pick_device(options.device)
         with started([f"--model={options.model}", f"--device={options.device}", *FLAGS]) as app:
             app.wait_until_served()
             app.wait_until_ready()
             samples = asyncio.run(soak(app, judge, options))
             alive = app.process.poll() is None
             errors = sum(" ERROR " in line for line in app.log.read_text("utf-8", "replace").splitlines())
-    except AppFailed as error:
+    except (AppFailed, UserError) as error:
         parser.exit(1, f"{error}\n")
     figures = account(judge.count, samples, options)
     figures |= {"alive_at_the_end": alive, "errors_in_the_log": errors}
     show(figures)
-    last_line({"benchmark": "soak", "machine": machine(torch.device("cpu"))} | figures)
-    return 0 if alive and not figures["failures"] else 1
+    last_line({"benchmark": "soak", "machine": machine(device)} | figures)
+    return 0 if passed(figures) else 1
+
+
+def passed(figures: Mapping[str, Any]) -> bool:
+    """Whether the app lived to the end and nothing went wrong, on either side."""
+    return figures["alive_at_the_end"] and not any(
+        figures[name] for name in ("failures", "unaccounted", "errors_in_the_log")
+    )
 
 
 async def soak(app: App, judge: Judge, options: argparse.Namespace) -> list[tuple[float, int]]:
@@ -342,7 +352,8 @@ def memory(samples: Sequence[tuple[float, int]], *, seconds: float) -> dict[str,
 def show(figures: Mapping[str, Any]) -> None:
     """Prints the tables."""
     print(f"{figures['clients']} clients, {figures['minutes']:g} minutes\n")
-    names = ("asked", "answered", "refused_plainly", "left_midway", "lost", "unaccounted", "failures")
+    names = ("asked", "answered", "refused_plainly", "left_midway", "lost", "unaccounted", "failures",
+             "errors_in_the_log", "alive_at_the_end")  # fmt: skip
     table(("questions", ""), [(name, figures[name]) for name in names])
     table(("did", "times"), figures["did"].items())
     table(("sentence", "times"), figures["messages"].items())

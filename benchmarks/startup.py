@@ -18,11 +18,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-import torch
 
 from benchmarks.app_process import App, AppFailed, started
 from benchmarks.measuring import last_line, machine, picture, spread, table
 from benchmarks.page_client import TIMEOUT, Session, file, functions
+from inference.checkpoints import pick_device
+from inference.errors import UserError
+from inference.settings import device_name
 
 STAGES = ("served_s", "ready_s", "answered_s", "ready_gb", "peak_gb")
 
@@ -39,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measures what the command line asks for, prints it, and gives the exit code."""
     parser = argparse.ArgumentParser(prog="benchmarks.startup", description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="demo", help="as app.py takes it (default: demo)")
-    parser.add_argument("--device", default="auto")
+    parser.add_argument("--device", type=device_name, default="auto")
     parser.add_argument("--dtype", default="auto")
     parser.add_argument("--quantize", default="none")
     parser.add_argument("--runs", type=int, default=3, help="starts that count (default: 3)")
@@ -48,12 +50,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = [f"--{name}={getattr(options, name)}" for name in ("model", "device", "dtype", "quantize")]
     starts = []
     try:
+        device = pick_device(options.device)
         if not options.no_warm_up:
             start(flags)
         for run in range(options.runs):
             print(f"start {run + 1} of {options.runs}", file=sys.stderr, flush=True)
             starts.append(start(flags))
-    except AppFailed as error:
+    except (AppFailed, UserError) as error:
         parser.exit(1, f"{error}\n")
     stages: dict[str, Any] = {stage: spread((each[stage] for each in starts), digits=3) for stage in STAGES}
     print(f"{options.model}, {options.runs} starts\n")
@@ -61,8 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ("from the start of the process", "median", "least", "most"),
         [(stage, *(figures[part] for part in ("median", "least", "most"))) for stage, figures in stages.items()],
     )
-    here = machine(torch.device("cpu"))
-    last_line({"benchmark": "startup", "machine": here, "model": options.model, "flags": flags} | stages)
+    last_line({"benchmark": "startup", "machine": machine(device), "model": options.model, "flags": flags} | stages)
     return 0
 
 

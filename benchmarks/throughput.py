@@ -79,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--users, --rounds and --repeats are at least 1")
     try:
         device = pick_device(options.device)
+        limits = ceilings.of_models(device, options)  # before a model holds the memory that they need
         loaded = load(
             options.model, device=device, dtype=options.dtype, quantize=options.quantize, progress=lambda *_: None
         )
@@ -90,11 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "benchmark": "throughput", "machine": machine(device), "device": str(device), "model": loaded.name,
         "dtype": str(loaded.dtype).removeprefix("torch."), "quantize": options.quantize, "users": options.users,
         "requests": options.users * options.rounds, "repeats": options.repeats,
-        "ceilings": asdict(
-            ceilings.measure(
-                device, loaded.dtype, side=options.matrix_side, megabytes=options.read_megabytes, runs=3
-            )
-        ),
+        "ceilings": [asdict(each) for each in limits],
     }  # fmt: skip
     show(named | figures)
     last_line(named | figures)

@@ -13,17 +13,15 @@ from pathlib import Path
 
 import httpx
 import pytest
-import torch
 
 from inference.batch import Batch, Chosen
 from inference.engine import Engine
 from inference.generation import Row
 from inference.hosting import HostedModel, ModelStatus
-from inference.loading import LoadedModel
 from inference.pipeline import Pipeline
 from inference.settings import Settings
 from tests.support.serving import READY, StandInHost, StandInPipeline, free_port, serve
-from tests.support.tiny import tiny_model, tiny_processor
+from tests.support.tiny import tiny_loaded, tiny_model, tiny_processor
 from ui import service
 from ui.page import build
 
@@ -69,9 +67,7 @@ class SlowHost:
     def __init__(self, *, queue_size: int = 8) -> None:
         processor = tiny_processor()
         model = tiny_model(processor)
-        loaded = LoadedModel(
-            READY.name, model, processor, None, None, {}, False, torch.device("cpu"), torch.float32, 1, 0.0  # type: ignore[arg-type]
-        )  # fmt: skip
+        loaded = tiny_loaded(READY.name, model=model, processor=processor)
         self.engine = Engine(
             model, processor, queue_size=queue_size, make_batch=lambda: SlowBatch(model, processor, self._wait)
         )
@@ -256,20 +252,11 @@ def test_a_login_must_be_right_in_both_parts(user: str, password: str, code: int
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_told_to_stop_it_finishes_what_runs_refuses_the_rest_and_logs_no_words(picture: Path, tmp_path: Path) -> None:
-    port, metrics = free_port(), free_port()
-    arguments = ["--model", "demo", "--port", str(port), "--metrics", str(metrics), "--log-format", "json"]
-    arguments += ["--trusted-proxy", "127.0.0.1", "--max-per-visitor", "1"]
-    uploads = tmp_path / "uploads"
-    hold = tmp_path / "hold"
-    environment = os.environ | {"GRADIO_TEMP_DIR": str(uploads), "HOLD": str(hold), "PYTHONUNBUFFERED": "1"}
-    log = tmp_path / "log"
-    with log.open("wb") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-c", HELD_APP, *arguments], cwd=ROOT, env=environment, stdout=stream, stderr=stream
-        )
-    try:
-        _until(lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200, process)
-        caller = Caller(f"http://127.0.0.1:{port}/", picture)
+    metrics, hold = free_port(), tmp_path / "hold"
+    flags = ["--metrics", str(metrics), "--log-format", "json", "--trusted-proxy", "127.0.0.1"]
+    with held_app(tmp_path, *flags, "--max-per-visitor", "1") as (process, url):
+        caller = Caller(url, picture)
+        uploads = tmp_path / "uploads"
         assert list(uploads.rglob(picture.name))
         secret = caller.begin("prompt", *prompt("answer en where is the quokka?"))
         assert caller.end("prompt", secret)[0] == "complete"
@@ -291,7 +278,7 @@ def test_told_to_stop_it_finishes_what_runs_refuses_the_rest_and_logs_no_words(p
         _until(lambda: 'paligemma_running{model="demo"} 1.0' in _metrics(metrics), process)
         seen = _metrics(metrics)
         process.send_signal(signal.SIGTERM)
-        _until(lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 503, process)
+        _until(lambda: httpx.get(f"{url}readyz").status_code == 503, process)
         refused = caller.begin("describe", "short", "en", False, "")
         assert "shut down" in str(caller.end("describe", refused))
         hold.unlink()
@@ -301,16 +288,51 @@ def test_told_to_stop_it_finishes_what_runs_refuses_the_rest_and_logs_no_words(p
         assert answer[0]["text"]  # type: ignore[index]
         assert process.wait(60) == 0
         assert not any(path.is_file() for path in uploads.rglob("*"))
+    assert 'paligemma_requests_total{cached="false",task="prompt"} 2.0' in seen
+    assert "process_resident_memory_bytes" in seen
+    log = (tmp_path / "log").read_text("utf-8")
+    lines = log.splitlines()
+    assert all(set(json.loads(line)) >= {"time", "level", "message"} for line in lines), lines
+    assert any("prompt by demo" in json.loads(line)["message"] for line in lines)
+    assert "quokka" not in log
+    assert picture.name not in log
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_it_waits_no_longer_than_it_was_told_for_an_answer_and_for_the_end(picture: Path, tmp_path: Path) -> None:
+    with held_app(tmp_path, "--deadline", "2", "--drain-seconds", "1") as (process, url):
+        caller = Caller(url, picture)
+        (tmp_path / "hold").touch()
+        kind, message = caller.end("describe", caller.begin("describe", "long", "en", False, ""))
+        assert kind == "error"
+        assert "took too long" in str(message)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+    log = (tmp_path / "log").read_text("utf-8")
+    assert "may take 1 s more" in log
+    assert "Stopping before everything was answered" in log
+
+
+@contextmanager
+def held_app(folder: Path, *flags: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """The app in a process of its own, and where it is, ready to answer while there is no file "hold" in the folder.
+
+    Its log is the file "log" there, its uploads lie in "uploads".
+    """
+    port = free_port()
+    places = {"GRADIO_TEMP_DIR": str(folder / "uploads"), "HOLD": str(folder / "hold")}
+    with (folder / "log").open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-c", HELD_APP, "--model", "demo", "--port", str(port), *flags],
+            cwd=ROOT, env=os.environ | places | {"PYTHONUNBUFFERED": "1"}, stdout=stream, stderr=stream,
+        )  # fmt: skip
+    try:
+        _until(lambda: httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200, process)
+        yield process, f"http://127.0.0.1:{port}/"
     finally:
         process.kill()
         process.wait()
-    assert 'paligemma_requests_total{cached="false",task="prompt"} 2.0' in seen
-    assert "process_resident_memory_bytes" in seen
-    lines = log.read_text("utf-8").splitlines()
-    assert all(set(json.loads(line)) >= {"time", "level", "message"} for line in lines), lines
-    assert any("prompt by demo" in json.loads(line)["message"] for line in lines)
-    assert "quokka" not in log.read_text("utf-8")
-    assert picture.name not in log.read_text("utf-8")
 
 
 def _metrics(port: int) -> str:

@@ -14,7 +14,22 @@ PATIENCE = 60_000
 
 TOLD_OF_A_FAILURE = 3000  # characters of the page's text
 
+MISSING = "Chromium is missing; on Debian or Ubuntu get it by `sudo apt-get install chromium`"
+
 VISITORS = pytest.StashKey[list["Visitor"]]()
+
+
+def chromium() -> str | None:
+    """Where the browser is."""
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
+
+
+def pytest_configure() -> None:
+    """Refuses to begin without a browser where there must be one: else every test would skip, and all seem well."""
+    required = os.environ.get("CI", "").lower() == "true" or os.environ.get("REQUIRE_BROWSER") == "1"
+    if required and chromium() is None:
+        raise pytest.UsageError(MISSING)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,21 +50,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    chromium = (
-        shutil.which("chromium-headless-shell")
-        or shutil.which("chromium")
-        or shutil.which("chromium-browser")
-        or shutil.which("google-chrome")
-    )
-    if chromium is None:
-        message = "Chromium is missing; on Debian or Ubuntu get it by `sudo apt-get install chromium`"
-        if os.environ.get("CI", "").lower() == "true" or os.environ.get("REQUIRE_BROWSER") == "1":
-            pytest.fail(message)
-        pytest.skip(message)
+    executable = chromium()
+    if executable is None:
+        pytest.skip(MISSING)
     expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=chromium,
+            executable_path=executable,
             args=["--no-sandbox", "--disable-background-networking", "--disable-dev-shm-usage"],
         )
         yield browser

@@ -291,15 +291,6 @@ def test_dark_mode_follows_the_browser(visit: Any, url: str) -> None:
     assert visit(url, color_scheme="light").page.evaluate(brightness) > 192
 
 
-def test_a_spanish_browser_gets_a_spanish_page(visit: Any, url: str, picture: Path) -> None:
-    visitor = visit(url, locale="es-ES")
-    page = visitor.page
-    expect(page.locator("#head")).to_contain_text("Pregunta a una imagen")
-    expect(page.get_by_role("radio", name="Describir")).to_be_checked()
-    page.get_by_role("button", name="Ejecutar").click()
-    expect(page.locator("#notes")).to_contain_text("Primero añade una imagen.")
-
-
 def test_the_page_is_up_while_a_model_loads_and_notices_when_it_is_ready(visit: Any) -> None:
     loading = ModelStatus("big", "loading", progress=0.4, detail="Loading the weights of big")
     host = StandInHost((loading,))

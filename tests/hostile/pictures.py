@@ -322,8 +322,8 @@ def broken_others() -> Iterator[Case]:
 
 def rarities() -> Iterator[Case]:
     """Strange, but pictures."""
-    for mode in ("1", "L", "LA", "P", "RGBA", "I;16", "I"):
-        image = Image.new(mode, (9, 7)) if mode in ("I;16", "I") else noise(mode)
+    for mode in ("1", "L", "LA", "P", "RGBA", "I;16"):
+        image = Image.new(mode, (9, 7)) if mode == "I;16" else noise(mode)
         yield Case(f"PNG of mode {mode}", encoded(image, "PNG"), "opens")
     for mode in ("CMYK", "LAB", "YCbCr", "F", "I", "I;16", "I;16B", "RGBA", "LA"):
         image = Image.new(mode, (9, 7)) if mode in ("LAB", "F", "I", "I;16", "I;16B") else noise(mode)

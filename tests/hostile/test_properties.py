@@ -14,7 +14,7 @@ from inference.errors import InvalidPicture
 from inference.images import check_picture, open_picture
 from inference.metadata import without_metadata
 from inference.parsing import MAX_DETECTIONS, parse, strip_tokens
-from tests.hostile.pictures import FORMATS, encoded, exif, noise, with_exif
+from tests.hostile.pictures import FORMATS, chunk, encoded, exif, noise, with_exif
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Pillow warns of broken metadata
 
@@ -89,13 +89,7 @@ CHUNK = st.tuples(KINDS, st.one_of(st.binary(max_size=40), st.binary(max_size=20
 def test_png_chunks_in_any_order(header: tuple[int, ...], chunks: list[tuple[bytes, bytes]]) -> None:
     width, height, depth, colour, interlace = header
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, interlace)), *chunks]
-    opened(
-        b"\x89PNG\r\n\x1a\n"
-        + b"".join(
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-            for kind, data in chunks
-        )
-    )
+    opened(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, data) for kind, data in chunks))
 
 
 ENTRY = st.tuples(

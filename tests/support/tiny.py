@@ -1,4 +1,7 @@
-"""A tiny PaliGemma 2 with random weights: the true classes, made in memory in a second."""
+"""A tiny PaliGemma 2 with random weights: the true classes, made in memory in a second; and a translator for it."""
+
+from collections.abc import Sequence as Texts
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
@@ -12,6 +15,8 @@ from transformers import (
     PaliGemmaProcessor,
     SiglipImageProcessorPil,
 )
+
+from inference.loading import LoadedModel
 
 SPECIAL = ("<pad>", "<eos>", "<bos>", "<unk>")
 
@@ -85,3 +90,32 @@ def tiny_model(
     model.generation_config.eos_token_id = 1
     model.generation_config.pad_token_id = 0
     return model
+
+
+def tiny_loaded(name: str = "tiny", *, model: Any = None, processor: Any = None) -> LoadedModel:
+    """A model as it is loaded, without a mask decoder; a tiny one if none is given."""
+    processor = processor or tiny_processor()
+    return LoadedModel(
+        name=name,
+        model=model or tiny_model(processor),
+        processor=processor,
+        mask_decoder=None,
+        mask_problem="There is no mask decoder in this test.",
+        translators={},
+        embedded=False,
+        device=torch.device("cpu"),
+        dtype=torch.float32,
+        parameters=1,
+        seconds=0.0,
+    )
+
+
+class Shouting:
+    """Translates by shouting, so that a test sees what was given to it."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, list[str]]] = []
+
+    def translate(self, direction: str, texts: Texts[str]) -> list[str]:
+        self.asked.append((direction, list(texts)))
+        return [text.upper() for text in texts]

@@ -1,14 +1,19 @@
-"""How the app finds its place: this machine, or a Space."""
+"""How the app finds its place: this machine, or a Space; and what it says of it."""
 
+import re
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import app
 from inference.settings import Settings
+from tests.support.serving import StandInHost
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_only_this_machine_is_served_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,3 +48,36 @@ def test_a_port_that_another_program_has_is_named_with_the_flag_for_another(flag
     assert f"Port {port} of 127.0.0.1 is in use" in said
     assert said.endswith(f"choose another by {flag}.")
     assert "Traceback" not in ended.stderr
+
+
+class Launched:
+    """A page that was launched, and has a public address if that was asked for."""
+
+    tools = None
+
+    def launch(self, *, share: bool, **_: object) -> tuple[None, str, str | None]:
+        return None, "http://127.0.0.1:7860", "https://x.gradio.live" if share else None
+
+
+@pytest.mark.parametrize(
+    ("settings", "warned"),
+    [
+        pytest.param({}, False, id="for this machine"),
+        pytest.param({"share": True}, True, id="for everyone"),
+        pytest.param({"share": True, "auth": ("ann", "secret")}, False, id="for those who have the password"),
+    ],
+)
+def test_a_public_link_without_a_login_is_warned_of(
+    settings: dict[str, Any], warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        app.launch(Launched(), StandInHost(), Settings(**settings))  # type: ignore[arg-type]
+    assert ("--auth USER:PASSWORD" in caplog.text) is warned
+    assert ("https://x.gradio.live" in caplog.text) is bool(settings)
+
+
+def test_a_space_has_the_gradio_that_is_pinned() -> None:
+    [of_space] = re.findall(r"^sdk_version: (.+)$", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE)
+    assert re.search(
+        rf"^gradio.*=={re.escape(of_space)}$", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE
+    )

@@ -9,9 +9,10 @@ from typing import Any
 
 import httpx
 import pytest
+import torch
 from PIL import Image
 
-from benchmarks import ceilings, hostile, latency, make_checkpoint, roofline, serving, soak, throughput
+from benchmarks import ceilings, hostile, latency, loading, make_checkpoint, roofline, serving, soak, tasks, throughput
 from benchmarks.measuring import Answered, ask, picture, quantile, running, spread
 from benchmarks.page_client import Lost, Reply, Session, file, functions
 from inference.checkpoints import pick_device
@@ -59,6 +60,29 @@ def test_latency_holds_every_variant_against_the_first(tiny, capsys):
     assert figures["faster"]["engine"]["describe"] == pytest.approx(ratio, abs=0.01)
 
 
+def test_latency_asks_about_no_picture_twice(tiny, monkeypatch):
+    seen = []
+    monkeypatch.setattr(latency, "picture", lambda seed: seen.append(seed) or picture(seed))
+    assert latency.main([*LITTLE, "--model", tiny, "--runs", "2", "--tokens", "2", "--variants", "engine"]) == 0
+    assert len(seen) == len(set(seen)) == 1 + 2 * len(latency.TASKS)
+
+
+@pytest.mark.parametrize("variants", ["script,engine", "engine,script"])
+def test_a_variant_for_which_memory_ran_out_loses_no_other_figures(tiny, variants, monkeypatch, capsys):
+    def fail(*_: object) -> Answered:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(latency, "generate", fail)
+    flags = ["--model", tiny, "--runs", "1", "--tokens", "2", "--tasks", "describe", "--variants", variants]
+    assert latency.main([*LITTLE, *flags]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    figures = json.loads(lines[-1])
+    assert figures["variants"]["script"] == {"failed": "out of memory"}
+    assert figures["variants"]["engine"]["tasks"]["describe"]["total_s"]["count"] == 1
+    assert figures["faster"] == {}
+    assert any(line.startswith("script") and "out of memory" in line for line in lines)
+
+
 def test_latency_says_when_it_reckoned_the_rest_of_an_answer(tiny, capsys):
     flags = ["--model", tiny, "--runs", "1", "--tokens", "6", "--decode", "2", "--variants", "script", "--tasks"]
     assert latency.main([*LITTLE, *flags, "describe"]) == 0
@@ -100,6 +124,7 @@ def test_throughput_gives_each_user_a_third_of_each_kind(tiny, capsys):
     assert figures["tokens_a_second_ratio"]["median"] > 0
     assert figures["p95_ratio"].keys() == {"answer", "detect", "describe"}
     second = figures["second_task"]
+    assert [each["dtype"] for each in figures["ceilings"]] == ["float32", "bfloat16"]
     assert second["second_vision_s"]["median"] < second["first_vision_s"]["median"]
 
 
@@ -139,6 +164,41 @@ def test_a_token_reads_layers_and_vocabulary_once(tiny):
     text = model.config.text_config
     keys = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * 10 * 4
     assert roofline.token_bytes(model, positions=10, cached_bytes=4) == layers + vocabulary + keys
+
+
+def test_every_task_is_measured_on_the_embedded_model(capsys):
+    assert tasks.main(["--scenes", "1"]) == 0
+    figures = last_line(capsys)
+    assert {task: figures[task]["count"] for task in tasks.TASKS} == dict.fromkeys(tasks.TASKS, 1)
+    assert all(figures[task]["median"] > 0 for task in tasks.TASKS)
+    assert figures["machine"]["torch"]
+
+
+def test_no_task_is_asked_about_a_scene_of_another():
+    scenes = [request.image.tobytes() for task in tasks.TASKS for request in tasks.requests(task, 2)]
+    assert len(set(scenes)) == 2 * len(tasks.TASKS)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "quantize"),
+    [
+        pytest.param("float32", "none", id="column after column"),
+        pytest.param("bfloat16", "none", id="row after row"),
+        pytest.param("float32", "int8", id="int8"),
+    ],
+)
+def test_an_engine_that_fuses_layers_reads_no_more_for_a_token(tiny, dtype, quantize):
+    loaded = load(tiny, device=pick_device("cpu"), dtype=dtype, quantize=quantize, progress=lambda *_: None)
+    before = roofline.token_bytes(loaded.model, positions=10, cached_bytes=4)
+    with running(loaded):
+        assert roofline.token_bytes(loaded.model, positions=10, cached_bytes=4) == before
+
+
+def test_quantized_weights_count_as_weights_of_a_loaded_model(tiny):
+    model = load(tiny, device=pick_device("cpu"), quantize="int8", progress=lambda *_: None).model
+    read = roofline.token_bytes(model, positions=0, cached_bytes=4)
+    seen = sum(parameter.nbytes for parameter in model.model.vision_tower.parameters())
+    assert loading.weight_bytes(model) > read + seen
 
 
 @pytest.mark.parametrize("what", hostile.UPLOADS, ids=str)
@@ -190,6 +250,21 @@ def with_session(served: Served, use: Any) -> Any:
             return await use(Session(http, functions(served.url)))
 
     return run(used())
+
+
+@pytest.mark.parametrize(
+    ("change", "passed"),
+    [
+        pytest.param({}, True, id="nothing wrong"),
+        pytest.param({"failures": 1}, False, id="a failure"),
+        pytest.param({"unaccounted": 1}, False, id="a question that no count has"),
+        pytest.param({"errors_in_the_log": 1}, False, id="an error that no visitor saw"),
+        pytest.param({"alive_at_the_end": False}, False, id="a dead app"),
+    ],
+)
+def test_a_soak_passes_only_if_nothing_went_wrong(change, passed):
+    fine = {"failures": 0, "unaccounted": 0, "errors_in_the_log": 0, "alive_at_the_end": True}
+    assert soak.passed(fine | change) is passed
 
 
 def test_a_visitor_by_plain_http_is_answered(served: Served):

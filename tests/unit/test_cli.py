@@ -8,11 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
 from inference.checkpoints import Choice
@@ -20,10 +19,9 @@ from inference.cli import main
 from inference.engine import Queued, Started, Token
 from inference.errors import Busy, InvalidInput
 from inference.hosting import HostedModel, ModelHost, ModelStatus
-from inference.loading import LoadedModel
 from inference.settings import Settings
 from inference.types import Timing
-from tests.support.tiny import tiny_model, tiny_processor
+from tests.support.tiny import Shouting, tiny_loaded
 
 CAT = "<loc0100><loc0100><loc0900><loc0900> cat"
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,13 +67,6 @@ class Script:
         return Answer(self.text, lambda: self.before(red), endless=red == self.endless)
 
 
-class Shouting:
-    """Translates by shouting."""
-
-    def translate(self, direction: str, texts: Sequence[str]) -> list[str]:
-        return [text.upper() for text in texts]
-
-
 class Host:
     """Holds one model, whose engine is a script."""
 
@@ -83,9 +74,7 @@ class Host:
         self.engine = engine
         self.started = self.closed = False
         self._status = ModelStatus(name, "waiting", detail="It is the only one.")
-        loaded = LoadedModel(
-            name, None, None, None, None, {}, False, torch.device("cpu"), torch.float32, 1, 0.0  # type: ignore[arg-type]
-        )  # fmt: skip
+        loaded = tiny_loaded(name, model=object(), processor=object())  # it is never run
         self._hosted = HostedModel(loaded, engine, Shouting())  # type: ignore[arg-type]
 
     def start(self) -> None:
@@ -470,13 +459,11 @@ def test_a_model_that_is_not_there_is_one_plain_sentence(tmp_path, capsys):
 
 
 def test_a_real_model_answers_through_its_host(folder, tmp_path, capsys):
-    def load(name: str, *, progress: object) -> LoadedModel:
-        processor = tiny_processor()
-        return LoadedModel(
-            name, tiny_model(processor), processor, None, None, {}, False, torch.device("cpu"), torch.float32, 1, 0.0
-        )
-
-    host = ModelHost([Choice("tiny", "because a test says so")], load=load, translators=lambda _: Shouting())
+    host = ModelHost(
+        [Choice("tiny", "because a test says so")],
+        load=lambda name, *, progress: tiny_loaded(name),
+        translators=lambda _: Shouting(),
+    )
     code = main([str(folder), "cap en", "--json"], environment={}, make_host=lambda _: host)
 
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

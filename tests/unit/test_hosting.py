@@ -10,9 +10,11 @@ from PIL import Image
 from inference.checkpoints import Choice
 from inference.engine import DEATHS, Token
 from inference.errors import ModelUnavailable
-from inference.hosting import ModelHost
+from inference.hosting import ModelHost, host_models
+from inference.linear import Int8Linear
 from inference.loading import LoadedModel
-from tests.support.tiny import tiny_model, tiny_processor
+from inference.settings import Settings
+from tests.support.tiny import tiny_loaded, tiny_model, tiny_processor
 
 
 class Loader:
@@ -41,9 +43,7 @@ class Loader:
                 raise fault
 
             model.model.language_model.layers[0].mlp.act_fn.register_forward_hook(fail)
-        return LoadedModel(
-            name, model, processor, None, None, {}, False, torch.device("cpu"), torch.float32, 1, 0.0  # type: ignore[arg-type]
-        )  # fmt: skip
+        return tiny_loaded(name, model=model, processor=processor)
 
 
 def host_of(loader: Loader, lost: Callable[[], None] | None = None) -> ModelHost:
@@ -139,3 +139,17 @@ def test_while_it_drains_it_is_not_ready_and_refuses() -> None:
     with pytest.raises(ModelUnavailable, match="shut down"):
         ask(host, 0)
     host.close()
+
+
+def test_models_are_loaded_and_run_as_the_settings_say() -> None:
+    host = host_models(
+        Settings(models=("demo",), device="cpu", dtype="bfloat16", quantize="int8", max_queue=3, hang_seconds=7.0)
+    )
+    host.start()
+    host.wait(120)
+    hosted = host.get()
+    host.close()
+    assert hosted.loaded.dtype == torch.bfloat16
+    assert isinstance(hosted.loaded.model.lm_head, Int8Linear)
+    assert hosted.engine._line._size == 3
+    assert hosted.engine._hang_seconds == 7.0

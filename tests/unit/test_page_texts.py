@@ -7,7 +7,6 @@ import pytest
 
 from inference.tasks import LENGTHS, TASKS
 from ui import inputs
-from ui.examples import read_examples
 from ui.inputs import Inputs
 from ui.texts import Texts
 
@@ -53,11 +52,3 @@ def test_every_input_that_a_task_may_need_is_in_the_form() -> None:
     for task in TASKS.values():
         assert set(inputs.needed_by(task)) <= fields
         assert task.text is None or inputs.needed_by(task)[task.text]
-
-
-def test_the_examples_are_there_and_cover_the_tasks() -> None:
-    examples = read_examples()
-    for example in examples:
-        assert example.picture.is_file()
-        assert bool(example.text) == (TASKS[example.task].text is not None)
-    assert {example.task for example in examples} >= set(TASKS) - {"prompt"}

@@ -1,13 +1,11 @@
 """Requests through the whole pipeline, on a tiny model with random weights: what holds whatever the model says."""
 
 import math
-import pickle
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -23,21 +21,10 @@ from inference.pipeline import Pipeline, Progress, score
 from inference.settings import Settings
 from inference.tasks import TASKS
 from inference.types import Detection, Request, Result
-from tests.support.tiny import tiny_model, tiny_processor
+from tests.support.tiny import Shouting, tiny_loaded
 
 WORDS = {"gato": "cat", "perro": "dog"}
 TEXTS = {"question": "what is it?", "answer": "two", "objects": "cat ; dog", "prompt": "anything at all"}
-
-
-class Shouting:
-    """Translates by shouting, so that a test sees what was given to it."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, list[str]]] = []
-
-    def translate(self, direction: str, texts: Sequence[str]) -> list[str]:
-        self.asked.append((direction, list(texts)))
-        return [text.upper() for text in texts]
 
 
 class Says:
@@ -65,27 +52,10 @@ class Missing:
         raise ModelUnavailable(f"The {direction} translator could not be fetched.")
 
 
-def loaded(name: str) -> LoadedModel:
-    processor = tiny_processor()
-    return LoadedModel(
-        name=name,
-        model=tiny_model(processor),
-        processor=processor,
-        mask_decoder=None,
-        mask_problem="There is no mask decoder in this test.",
-        translators={},
-        embedded=False,
-        device=torch.device("cpu"),
-        dtype=torch.float32,
-        parameters=1,
-        seconds=0.0,
-    )
-
-
 def host_of(translators: object, *names: str) -> ModelHost:
     host = ModelHost(
         [Choice(name, "because a test says so") for name in names or ("tiny",)],
-        load=lambda name, *, progress: loaded(name),
+        load=lambda name, *, progress: tiny_loaded(name),
         translators=lambda _: translators,
     )
     host.start()
@@ -126,26 +96,9 @@ def test_every_task_streams_its_text_and_ends_with_one_result(pipeline, task):
     assert result.timing.total >= result.timing.decode > 0
 
 
-@pytest.mark.parametrize(
-    ("changes", "prompt"),
-    [
-        pytest.param({"task": "describe"}, "cap en", id="short"),
-        pytest.param({"task": "describe", "length": "medium", "language": "es"}, "caption es", id="medium, Spanish"),
-        pytest.param({"task": "describe", "length": "long"}, "describe en", id="long"),
-        pytest.param({"task": "read_text"}, "ocr", id="read text"),
-        pytest.param({"task": "answer", "text": " what\nis  it? "}, "answer en what is it?", id="spaces collapsed"),
-        pytest.param({"task": "ask", "text": "two"}, "question en two", id="ask"),
-        pytest.param({"task": "detect", "text": "cat;dog ;  ; cat"}, "detect cat ; dog", id="objects once each"),
-        pytest.param({"task": "segment", "text": "red car"}, "segment red car", id="segment"),
-        pytest.param({"task": "prompt", "text": "Read text"}, "Read text", id="free prompt"),
-        pytest.param({"task": "prompt", "text": "detect <loc0001>"}, "detect <loc0001>", id="a region on purpose"),
-        pytest.param(
-            {"task": "answer", "text": "a <image> <loc0001>"}, "answer en a ‹image> ‹loc0001>", id="tokens typed"
-        ),
-    ],
-)
-def test_the_model_is_given_the_prompt_of_its_training(pipeline, changes, prompt):
-    assert pipeline.run(request(**changes)).prompt == prompt
+def test_the_model_is_given_the_prompt_of_the_task(pipeline):
+    asked = request("answer", text="a <image>\nof what?", language="es")
+    assert pipeline.run(asked).prompt == "answer es a ‹image> of what?"
 
 
 def test_spanish_input_reaches_the_model_in_english_each_object_by_itself(pipeline, shouting):
@@ -281,12 +234,7 @@ def test_leaving_in_the_middle_frees_the_model_for_the_next(pipeline):
     ("changes", "sentence"),
     [
         pytest.param({"task": "answer", "text": " \n "}, "Type a question", id="empty question"),
-        pytest.param({"task": "detect", "text": " ; ;"}, "Name at least one thing", id="no objects"),
-        pytest.param({"task": "prompt", "text": ""}, "Type a prompt", id="empty prompt"),
-        pytest.param({"task": "answer", "text": "x" * 5000}, "at most 1,000", id="endless text"),
         pytest.param({"task": "answer", "text": "é ñ " * 200}, "at most 256", id="endless in tokens"),
-        pytest.param({"task": "describe", "language": "xx"}, "Unknown language", id="unknown language"),
-        pytest.param({"task": "describe", "length": "huge"}, "short, medium, long", id="unknown length"),
         pytest.param({"task": "describe", "model": "nope"}, "There is no model “nope”", id="a model that is not there"),
         pytest.param({"task": "describe", "max_new_tokens": 9999}, "from 1 to 512", id="too many tokens"),
     ],
@@ -294,11 +242,6 @@ def test_leaving_in_the_middle_frees_the_model_for_the_next(pipeline):
 def test_what_is_not_allowed_is_refused_with_what_is(pipeline, changes, sentence):
     with pytest.raises(InvalidInput, match=sentence):
         pipeline.run(request(**changes))
-
-
-def test_a_task_that_is_not_there_is_refused_with_those_that_are(pipeline):
-    with pytest.raises(InvalidInput, match="detect"):
-        pipeline.run(Request(Image.new("RGB", (8, 8)), "dance"))
 
 
 def test_while_a_model_loads_and_after_it_failed_the_reason_is_given():
@@ -341,14 +284,6 @@ def test_a_score_is_the_mean_of_the_things_own_tokens_and_not_of_its_codes():
     (scored,) = score([Detection("cat", (0, 0, 1, 1), span=(0, end))], tokens)
 
     assert scored.score == pytest.approx(math.prod([0.5, 0.5, 1.0, 1.0, 0.25]) ** (1 / 5))
-
-
-def test_requests_and_results_can_be_sent_to_another_process(pipeline):
-    asked = request("describe")
-    result = pipeline.run(asked)
-
-    assert pickle.loads(pickle.dumps(result)) == result
-    assert np.array_equal(np.asarray(pickle.loads(pickle.dumps(asked)).image), np.asarray(asked.image))
 
 
 @pytest.mark.parametrize(

@@ -17,74 +17,52 @@ def test_by_default_nothing_is_public():
     assert not settings.share
 
 
-@pytest.mark.parametrize(
-    ("flags", "variables", "field", "value"),
-    [
-        pytest.param(["--model", "3b"], {"PALIGEMMA_MODEL": "3b"}, "models", ("3b",), id="one model"),
-        pytest.param(
-            ["--model", "3b, demo,3b"],
-            {"PALIGEMMA_MODEL": "3b, demo,3b"},
-            "models",
-            ("3b", "demo"),
-            id="several models",
-        ),
-        pytest.param(["--device", "cuda:1"], {"PALIGEMMA_DEVICE": "cuda:1"}, "device", "cuda:1", id="second GPU"),
-        pytest.param(["--dtype", "float32"], {"PALIGEMMA_DTYPE": "float32"}, "dtype", "float32", id="dtype"),
-        pytest.param(["--quantize", "int4"], {"PALIGEMMA_QUANTIZE": "int4"}, "quantize", "int4", id="quantize"),
-        pytest.param(["--host", "0.0.0.0"], {"PALIGEMMA_HOST": "0.0.0.0"}, "host", "0.0.0.0", id="host"),
-        pytest.param(["--port", "80"], {"PALIGEMMA_PORT": "80"}, "port", 80, id="port"),
-        pytest.param(["--share"], {"PALIGEMMA_SHARE": "1"}, "share", True, id="share"),
-        pytest.param(["--share", "no"], {"PALIGEMMA_SHARE": "false"}, "share", False, id="no share"),
-        pytest.param(["--auth", "a:b:c"], {"PALIGEMMA_AUTH": "a:b:c"}, "auth", ("a", "b:c"), id="colon in password"),
-        pytest.param(
-            ["--max-upload-mb", "2.5"], {"PALIGEMMA_MAX_UPLOAD_MB": "2.5"}, "max_upload_mb", 2.5, id="upload limit"
-        ),
-        pytest.param(["--max-queue", "1"], {"PALIGEMMA_MAX_QUEUE": "1"}, "max_queue", 1, id="queue"),
-        pytest.param(
-            ["--max-per-visitor", "3"], {"PALIGEMMA_MAX_PER_VISITOR": "3"}, "max_per_visitor", 3, id="visitor"
-        ),
-        pytest.param(["--deadline", "9"], {"PALIGEMMA_DEADLINE": "9"}, "deadline", 9.0, id="deadline"),
-        pytest.param(["--hang-seconds", "9"], {"PALIGEMMA_HANG_SECONDS": "9"}, "hang_seconds", 9.0, id="hang"),
-        pytest.param(["--drain-seconds", "9"], {"PALIGEMMA_DRAIN_SECONDS": "9"}, "drain_seconds", 9.0, id="drain"),
-        pytest.param(
-            ["--trusted-proxy", "10.0.0.0/8, ::1"],
-            {"PALIGEMMA_TRUSTED_PROXY": "10.0.0.0/8,::1"},
-            "trusted_proxy",
-            ("10.0.0.0/8", "::1"),
-            id="proxies",
-        ),
-        pytest.param(["--metrics", "9"], {"PALIGEMMA_METRICS": "9"}, "metrics", ("127.0.0.1", 9), id="metrics"),
-        pytest.param(
-            ["--metrics", "[::]:9"], {"PALIGEMMA_METRICS": "[::]:9"}, "metrics", ("::", 9), id="metrics elsewhere"
-        ),
-        pytest.param(["--log-format", "json"], {"PALIGEMMA_LOG_FORMAT": "json"}, "log_format", "json", id="log"),
-        pytest.param(["--mcp"], {"PALIGEMMA_MCP": "yes"}, "mcp", True, id="mcp"),
-    ],
-)
-def test_a_flag_and_its_variable_set_the_same_field(flags, variables, field, value):
-    assert parse_settings(flags, {}) == parse_settings([], variables)
+SETTINGS = [
+    pytest.param(["--model", "3b, demo,3b"], "models", ("3b", "demo"), id="several models"),
+    pytest.param(["--device", "cuda:1"], "device", "cuda:1", id="second GPU"),
+    pytest.param(["--dtype", "float32"], "dtype", "float32", id="dtype"),
+    pytest.param(["--quantize", "int4"], "quantize", "int4", id="quantize"),
+    pytest.param(["--host", "0.0.0.0"], "host", "0.0.0.0", id="host"),
+    pytest.param(["--port", "80"], "port", 80, id="port"),
+    pytest.param(["--share"], "share", True, id="share"),
+    pytest.param(["--auth", "a:b:c"], "auth", ("a", "b:c"), id="colon in password"),
+    pytest.param(["--max-upload-mb", "2.5"], "max_upload_mb", 2.5, id="pictures' size"),
+    pytest.param(["--max-batch", "3"], "max_batch", 3, id="batch"),
+    pytest.param(["--max-video-seconds", "2.5"], "max_video_seconds", 2.5, id="clips' length"),
+    pytest.param(["--max-video-mb", "2.5"], "max_video_mb", 2.5, id="clips' size"),
+    pytest.param(["--video-frames", "3"], "video_frames", 3, id="frames"),
+    pytest.param(["--max-video-frames", "9"], "max_video_frames", 9, id="most frames"),
+    pytest.param(["--video-frames", "50"], "max_video_frames", 50, id="as many frames as the usual ones"),
+    pytest.param(["--max-queue", "1"], "max_queue", 1, id="queue"),
+    pytest.param(["--max-per-visitor", "3"], "max_per_visitor", 3, id="visitor"),
+    pytest.param(["--deadline", "9"], "deadline", 9.0, id="deadline"),
+    pytest.param(["--hang-seconds", "9"], "hang_seconds", 9.0, id="hang"),
+    pytest.param(["--drain-seconds", "9"], "drain_seconds", 9.0, id="drain"),
+    pytest.param(["--trusted-proxy", "10.0.0.0/8, ::1"], "trusted_proxy", ("10.0.0.0/8", "::1"), id="proxies"),
+    pytest.param(["--metrics", "9"], "metrics", ("127.0.0.1", 9), id="metrics"),
+    pytest.param(["--metrics", "[::]:9"], "metrics", ("::", 9), id="metrics elsewhere"),
+    pytest.param(["--log-format", "json"], "log_format", "json", id="log"),
+    pytest.param(["--mcp"], "mcp", True, id="mcp"),
+]
+
+
+@pytest.mark.parametrize(("flags", "field", "value"), SETTINGS)
+def test_a_flag_and_its_variable_set_the_same_field(flags, field, value):
+    flag, *values = flags
+    variable = "PALIGEMMA_" + flag.removeprefix("--").upper().replace("-", "_")
+    assert value != getattr(Settings(), field)
     assert getattr(parse_settings(flags, {}), field) == value
+    assert parse_settings([], {variable: "".join(values) or "yes"}) == parse_settings(flags, {})
 
 
-def test_every_documented_flag_has_a_variable_that_is_read():
-    flags = [
-        "model",
-        "device",
-        "dtype",
-        "quantize",
-        "host",
-        "port",
-        "share",
-        "auth",
-        "max-upload-mb",
-        "max-queue",
-        "mcp",
-    ]
-    for flag in flags:
-        variable = "PALIGEMMA_" + flag.upper().replace("-", "_")
-        values = {"port": "1", "max-upload-mb": "1", "max-queue": "1", "share": "1", "mcp": "1", "auth": "a:b"}
-        values |= {"device": "cpu", "dtype": "float32", "quantize": "int8"}
-        assert parse_settings([], {variable: values.get(flag, "x")}) != Settings(), flag
+def test_every_setting_has_a_row():
+    assert {row.values[1] for row in SETTINGS} == {field.name for field in dataclasses.fields(Settings)}
+
+
+@pytest.mark.parametrize(("word", "on"), [("1", True), ("Yes", True), ("false", False), ("no", False)])
+def test_a_switch_takes_words(word, on):
+    assert parse_settings(["--share", word], {}).share is on
+    assert parse_settings([], {"PALIGEMMA_SHARE": word}).share is on
 
 
 def test_a_flag_beats_its_variable():
