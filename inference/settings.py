@@ -147,7 +147,10 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
                 _refuse(parser, variable, value, f"choose from {', '.join(map(str, action.choices))}")
             action.default = value
     settings = Settings(**vars(parser.parse_args(arguments)))
-    return replace(settings, video_frames=min(settings.video_frames, settings.max_video_frames))
+    # More than the usual limit by themselves raise it; a limit that was set holds.
+    most = settings.max_video_frames
+    most = max(most, settings.video_frames) if most == Settings().max_video_frames else most
+    return replace(settings, video_frames=min(settings.video_frames, most), max_video_frames=most)
 
 
 def _refuse(parser: argparse.ArgumentParser, variable: str, value: str, advice: str) -> NoReturn:

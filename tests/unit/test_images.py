@@ -1,6 +1,7 @@
 """What an uploaded file becomes: an upright RGB picture, or one plain sentence."""
 
 import io
+import struct
 import threading
 import warnings
 import zlib
