@@ -192,6 +192,20 @@ def test_a_narrow_screen_needs_no_scrolling_sideways(
     assert visitor.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_the_handle_of_a_slider_is_whole_on_a_narrow_screen(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path
+) -> None:
+    pipeline.things = (thing("boat", (10, 10, 40, 40), 0.9),)
+    visitor = visit(url, viewport={"width": 390, "height": 800})
+    visitor.upload(picture)
+    visitor.run()
+    slider = visitor.page.locator("#threshold input[type=range]")
+    slider.scroll_into_view_if_needed()
+    # The handle is higher than the line on which it slides.
+    at = "({left, bottom}) => document.elementFromPoint(left + 8, bottom + 2)?.type"
+    assert slider.evaluate(f"slider => ({at})(slider.getBoundingClientRect())") == "range"
+
+
 def test_dark_mode_follows_the_browser(visit: Any, url: str) -> None:
     brightness = "Number(getComputedStyle(document.querySelector('#form')).backgroundColor.match(/\\d+/)[0])"
     assert visit(url, color_scheme="dark").page.evaluate(brightness) < 64
