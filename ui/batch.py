@@ -112,7 +112,7 @@ class BatchTab:
             label=later("batch.drawings"),
             visible=False,
             interactive=False,
-            columns=3,
+            columns=2,
             object_fit="contain",
             buttons=["fullscreen", "download"],
             elem_id="batch-drawings",
