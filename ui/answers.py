@@ -42,7 +42,7 @@ class Answers:
         """Puts everything on the page."""
         texts = self._context.texts
         self._thread = thread.build()
-        with gr.Column(elem_id="results"):
+        with gr.Column(elem_id="results", elem_classes="pane results"):
             self._results, self._look = results.build(texts)
             self._exports = exports.build(texts)
 

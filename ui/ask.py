@@ -49,8 +49,8 @@ class AskTab:
             Its choice of a model.
         """
         texts = self._context.texts
-        with gr.Row(elem_id="workbench", equal_height=False):
-            with gr.Column(scale=5, min_width=320, elem_id="form"):
+        with gr.Row(elem_classes="bench", equal_height=False):
+            with gr.Column(scale=5, min_width=320, elem_id="form", elem_classes="pane"):
                 image = fields.build_picture(self._context)
                 self._inputs, self._buttons = inputs.build(self._context, image)
                 self.links = Links(self._context, self._inputs)

@@ -73,8 +73,8 @@ class BatchTab:
             Its choice of a model.
         """
         later = self._context.texts.later
-        with gr.Row(elem_classes="run-bench", equal_height=False):
-            with gr.Column(scale=5, min_width=320, elem_classes="run-form"):
+        with gr.Row(elem_classes="bench", equal_height=False):
+            with gr.Column(scale=5, min_width=320, elem_classes="pane"):
                 components.html(markup.intro(later("batch.intro")))
                 tried = examples.build_try(self._context.texts, prefix="batch-")
                 pictures = Pictures(
@@ -93,7 +93,7 @@ class BatchTab:
                 fields.build_refusal(self._context.texts, "batch-pictures", "picture.only")
                 asked = self._runs.build()
                 self._runs.build_buttons()
-            with gr.Column(scale=6, min_width=320, elem_classes="run-results"):
+            with gr.Column(scale=6, min_width=320, elem_classes="pane results run-results"):
                 self._shown = self._build_results()
 
         def fill(model: str | None, task: str) -> tuple[Update, str]:
@@ -115,10 +115,11 @@ class BatchTab:
             label=later("batch.drawings"),
             visible=False,
             interactive=False,
-            columns=3,
+            columns=2,
             object_fit="contain",
             buttons=["fullscreen", "download"],
             elem_id="batch-drawings",
+            elem_classes="drawn",
         )
         pack = gr.Button(later("batch.pack"), visible=False, elem_id="batch-pack")
         parcel, kept = Parcel(visible=False), gr.State((), time_to_live=KEPT_FOR)

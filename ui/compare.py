@@ -47,10 +47,10 @@ class CompareTab:
             Its two choices of a model.
         """
         later = self._context.texts.later
-        with gr.Row(elem_id="compare", equal_height=False):
-            with gr.Column(scale=4, min_width=300, elem_id="compare-form"):
+        with gr.Row(elem_classes="bench", equal_height=False):
+            with gr.Column(scale=4, min_width=300, elem_classes="pane"):
                 self._build_form()
-            with gr.Column(scale=8, min_width=320, elem_id="compare-results"):
+            with gr.Column(scale=8, min_width=320, elem_classes="pane results"):
                 self._status = components.html(markup.empty(later("compare.empty")), elem_id="compare-status")
                 with gr.Row(elem_id="compare-sides", equal_height=False):
                     self._sides = tuple(self._build_side(name) for name in ("left", "right"))

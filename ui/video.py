@@ -126,8 +126,8 @@ class VideoTab:
             Its choice of a model.
         """
         later, settings = self._context.texts.later, self._context.settings
-        with gr.Row(elem_classes="run-bench", equal_height=False):
-            with gr.Column(scale=5, min_width=320, elem_classes="run-form"):
+        with gr.Row(elem_classes="bench", equal_height=False):
+            with gr.Column(scale=5, min_width=320, elem_classes="pane"):
                 components.html(markup.intro(later("video.intro")))
                 tried = examples.build_try(self._context.texts, prefix="video-")
                 clip = clip_file(
@@ -151,7 +151,7 @@ class VideoTab:
                     elem_id="video-frames",
                 )
                 self._runs.build_buttons()
-            with gr.Column(scale=6, min_width=320, elem_classes="run-results"):
+            with gr.Column(scale=6, min_width=320, elem_classes="pane results run-results"):
                 self._shown = self._build_results()
         shown = list(vars(self._shown).values())
 

@@ -20,7 +20,7 @@ const panelOf = (part) => part.closest("[role=tabpanel]");
 const showAnswers = (part) => {
   if (!part || !matchMedia("(width <= 760px)").matches) return;
   const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
-  panelOf(part)?.querySelector("#results, .run-results, #compare-results")?.scrollIntoView({ behavior });
+  panelOf(part)?.querySelector(".results")?.scrollIntoView({ behavior });
 };
 
 document.addEventListener("click", (event) => {
@@ -31,7 +31,7 @@ document.addEventListener("click", (event) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  const field = event.target.closest?.("#form, .run-form, #compare-form") && event.target.matches("textarea, [type=text]");
+  const field = event.target.closest?.(".pane:not(.results)") && event.target.matches("textarea, [type=text]");
   if (field && event.key === "Enter" && !event.shiftKey) showAnswers(event.target);
 });
 

@@ -5,6 +5,7 @@ import json
 import re
 import zipfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,32 @@ def test_however_many_pictures_there_are_all_are_in_sight(visit: Any, url: str, 
     assert last["y"] + last["height"] <= field["y"] + field["height"]
     page.get_by_label("Clear").locator("visible=true").first.click()
     expect(page.locator("#batch-pictures .upload-container")).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_click_enlarges_a_drawing(
+    visit: Any, url: str, pipeline: StandInPipeline, tmp_path: Path, width: int
+) -> None:
+    pipeline.things = (replace(thing("boat", (10, 10, 40, 40), 0.9), mask=None),)
+    paths = [tmp_path / f"{colour}.png" for colour in ("red", "blue")]
+    for path in paths:
+        Image.new("RGB", (800, 800), path.stem).save(path)
+    page = open_tab(visit(url, viewport={"width": width, "height": 900}))
+    add(page, paths)
+    page.locator("#batch-run").click()
+    drawings = page.locator("#batch-drawings")
+    small = drawings.get_by_role("button", name="Thumbnail 2 of 2")
+    before = small.bounding_box()
+    small.click()
+    large = drawings.get_by_test_id("detailed-image")
+    expect(large).to_be_visible()
+    after = large.bounding_box()
+    assert before is not None
+    assert after is not None
+    assert min(after["width"], after["height"]) > 1.8 * before["width"]
+    expect(small).to_have_count(1)  # in the line below it; the other has gone from behind it
+    drawings.get_by_role("button", name="Close").click()
+    expect(small).to_be_visible()
 
 
 def test_only_what_the_task_needs_is_asked_for(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:

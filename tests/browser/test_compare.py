@@ -108,6 +108,13 @@ def test_the_two_models_are_asked_at_once_and_their_words_are_marked_where_they_
     assert compare.page.evaluate(underline) == "underline"
 
 
+def test_no_line_ends_the_table_of_times(compare: Compare) -> None:
+    compare.run()
+    last = compare.page.locator("[data-testid=timings] tbody tr").last.locator("th, td")
+    expect(last).to_have_count(3)
+    assert last.evaluate_all("cells => cells.map(cell => getComputedStyle(cell).borderBottomWidth)") == ["0px"] * 3
+
+
 def test_answers_that_agree_have_no_marks(compare: Compare) -> None:
     compare.run()
     expect(compare.page.locator("#compare-differences")).to_contain_text("Both say the same, word for word.")

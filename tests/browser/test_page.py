@@ -285,6 +285,45 @@ def test_a_narrow_screen_needs_no_scrolling_sideways(
     assert visitor.page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_the_handle_of_a_slider_is_whole_on_a_narrow_screen(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path
+) -> None:
+    pipeline.things = (thing("boat", (10, 10, 40, 40), 0.9),)
+    visitor = visit(url, viewport={"width": 390, "height": 800})
+    visitor.upload(picture)
+    visitor.run()
+    slider = visitor.page.locator("#threshold input[type=range]")
+    slider.scroll_into_view_if_needed()
+    # The handle is higher than the line on which it slides.
+    at = "({left, bottom}) => document.elementFromPoint(left + 8, bottom + 2)?.type"
+    assert slider.evaluate(f"slider => ({at})(slider.getBoundingClientRect())") == "range"
+
+
+@pytest.mark.parametrize("width", [390, 820])
+def test_a_table_of_things_is_whole_and_its_colours_stand_beside_the_labels(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, width: int
+) -> None:
+    pipeline.things = (thing("mushroom", (10, 10, 40, 40), 1), thing("a much longer name", (50, 20, 90, 70), 1))
+    visitor = visit(url, viewport={"width": width, "height": 1100})
+    visitor.upload(picture)
+    visitor.run()
+    cells = visitor.page.locator("[data-testid=things] tbody td:first-child")
+    expect(cells).to_have_count(2)
+    for cell in cells.all():
+        swatch, label = (cell.locator(part).bounding_box() for part in (".swatch", "button"))
+        assert swatch["x"] + swatch["width"] <= label["x"]
+        assert label["y"] <= swatch["y"] + swatch["height"] / 2 <= label["y"] + label["height"]
+    frame = visitor.page.locator("#rows .table-frame")
+    assert frame.evaluate("frame => frame.scrollWidth <= frame.clientWidth")
+
+
+def test_the_name_of_a_picture_can_be_read_over_it(visit: Any, url: str, picture: Path) -> None:
+    visitor = visit(url)
+    visitor.upload(picture)
+    ground = "getComputedStyle(document.querySelector('#picture > label')).backgroundColor"
+    assert visitor.page.evaluate(ground) == "rgb(248, 248, 246)"
+
+
 def test_dark_mode_follows_the_browser(visit: Any, url: str) -> None:
     brightness = "Number(getComputedStyle(document.querySelector('#form')).backgroundColor.match(/\\d+/)[0])"
     assert visit(url, color_scheme="dark").page.evaluate(brightness) < 64
