@@ -230,6 +230,16 @@ def test_the_place_of_the_answer_keeps_its_height_until_another_is_there(
     visitor.page.wait_for_function(f"{height} < {before}")
 
 
+def test_stop_stays_in_reach_on_a_telephone(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
+    pipeline.held = True
+    visitor = visit(url, viewport=TELEPHONE)
+    visitor.upload(picture)
+    visitor.run()
+    expect(visitor.page.locator("[data-testid=writing]")).to_be_visible()
+    visitor.page.wait_for_function(IN_SIGHT)
+    expect(visitor.page.locator("#stop")).to_be_in_viewport(ratio=1)
+
+
 def test_problems_are_shown_as_notes(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
     pipeline.problems = ("One object was <cut> off.",)
     visitor = visit(url)
