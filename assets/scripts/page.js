@@ -1,5 +1,5 @@
 // What the page does without the server: keys that run and stop, buttons that copy an answer, and keeping the answer in
-// sight while it comes.
+// sight and the focus in place while it comes.
 
 // Each tab has its own buttons; only those of the open one are visible.
 const button = (kind) =>
@@ -12,12 +12,14 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
   } else if (event.key === "Escape") {
     button("stop")?.click();
+  } else if (event.repeat && event.target.closest?.(".stop-button")) {
+    event.preventDefault(); // Enter, still held down on what was Run
   }
 });
 
 const tabOf = (part) => part.closest("[role=tabpanel]");
 
-// The latest run: the pane of its answer, and whether that is kept in sight.
+// The latest run: the pane of its answer, whether that is kept in sight, and whether the keyboard began it.
 let run = null;
 
 const show = (pane) => {
@@ -30,22 +32,30 @@ const show = (pane) => {
   pane.scrollIntoView({ behavior });
 };
 
+// Who runs by the keyboard goes on by it: Run cannot be pressed meanwhile, Stop cannot afterwards, and words are rewritten.
+const keepFocus = () => {
+  if (!run.keyed || (document.activeElement !== document.body && !document.activeElement.disabled)) return;
+  (button("stop") ?? button("run"))?.focus({ preventScroll: true });
+};
+
 // An example fills in the form above the answer, and earlier questions are listed there.
 const changes = new MutationObserver(() => {
   if (run.shown) show(run.pane);
+  keepFocus();
 });
 
-const begin = (part) => {
+const begin = (part, keyed) => {
   const pane = tabOf(part).querySelector(".results");
   // It is emptied and filled anew; without its height the page would jump up and down.
   pane.style.minHeight = `${pane.offsetHeight}px`;
-  run = { pane, shown: true };
+  run = { pane, keyed, shown: true };
   changes.disconnect();
   changes.observe(tabOf(pane), { childList: true, subtree: true });
   show(pane);
 };
 
 const end = () => {
+  keepFocus();
   changes.disconnect();
   run = null;
 };
@@ -66,7 +76,7 @@ for (const kind of ["wheel", "touchmove", "keydown", "pointerdown"]) {
 
 document.addEventListener("click", (event) => {
   const starter = event.target.closest(".run-button, .example, .try, .word");
-  if (starter) begin(starter);
+  if (starter) begin(starter, event.detail === 0);
   const entry = event.target.closest(".entry");
   if (entry) show(tabOf(entry).querySelector(".results"));
   // The answer stops at its next token, and says so then.
@@ -76,7 +86,7 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("keydown", (event) => {
   const field = event.target.closest?.(".pane:not(.results)") && event.target.matches("textarea, [type=text]");
-  if (field && event.key === "Enter" && !event.shiftKey) begin(event.target);
+  if (field && event.key === "Enter" && !event.shiftKey) begin(event.target, true);
 });
 
 document.addEventListener("click", async (event) => {

@@ -240,6 +240,22 @@ def test_stop_stays_in_reach_on_a_telephone(visit: Any, url: str, pipeline: Stan
     expect(visitor.page.locator("#stop")).to_be_in_viewport(ratio=1)
 
 
+@pytest.mark.parametrize("starter", ["#run", ".word"])
+def test_whoever_runs_by_the_keyboard_goes_on_by_it(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, starter: str
+) -> None:
+    visitor = visit(url)
+    visitor.upload(picture)
+    visitor.run()
+    expect(visitor.page.locator(ANSWER)).to_be_visible()
+    expect(visitor.page.locator("#run")).to_be_enabled()
+    pipeline.held = True
+    visitor.page.locator(starter).press("Enter")
+    expect(visitor.page.locator("#stop")).to_be_focused()
+    pipeline.go.set()
+    expect(visitor.page.locator("#run")).to_be_focused()
+
+
 def test_problems_are_shown_as_notes(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
     pipeline.problems = ("One object was <cut> off.",)
     visitor = visit(url)
