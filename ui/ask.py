@@ -81,8 +81,7 @@ class AskTab:
             started.append(card.click(self._filler(example), **filling).then(**answering))
         for click in self._answers.clicks:
             started.append(click(self.ask_for, **filling).success(**answering))
-        for event in started:  # what fails outside the handler must not leave the buttons as they were meanwhile
-            event.failure(lambda: buttons.update(busy=False), outputs=list(vars(buttons).values()), **PRIVATE)
+        buttons.wire(started)
         buttons.stop.click(self.stop, fields.image, **PRIVATE)
 
     def _filler(self, example: Example) -> Callable[[gr.Request], Update]:

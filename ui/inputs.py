@@ -64,6 +64,17 @@ class Buttons:
         """How they look while a request is being answered, or not."""
         return {self.run: gr.update(interactive=not busy), self.stop: gr.update(visible=busy)}
 
+    def wire(self, started: Iterable[Any]) -> None:
+        """Puts the page in order when a run is over.
+
+        Args:
+            started: The events of runs.
+        """
+        for run in started:
+            # What fails outside the handler must not leave the buttons as they were meanwhile.
+            run.failure(lambda: self.update(busy=False), outputs=list(vars(self).values()), **PRIVATE)
+            run.then(None, js="() => { document.dispatchEvent(new Event('answered')); }", **PRIVATE)
+
 
 def build(context: Context, image: Picture) -> tuple[Inputs, Buttons]:
     """Puts the form below the picture."""

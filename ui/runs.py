@@ -100,11 +100,8 @@ class Runs:
             [*given.values(), asked.task, *asked.texts, asked.typed_in_spanish],
             **PRIVATE,
         )
-        for started in (
-            gr.on([buttons.run.click, *(text.submit for text in asked.texts)], trigger_mode="once", **answering),
-            filled.success(**answering),
-        ):  # what fails outside the handler must not leave the buttons as they were meanwhile
-            started.failure(lambda: buttons.update(busy=False), outputs=list(vars(buttons).values()), **PRIVATE)
+        asking = gr.on([buttons.run.click, *(text.submit for text in asked.texts)], trigger_mode="once", **answering)
+        buttons.wire([asking, filled.success(**answering)])
         buttons.stop.click(self.stop, **PRIVATE)
 
     def stop(self, visitor: gr.Request) -> None:

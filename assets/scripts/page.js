@@ -1,5 +1,5 @@
-// What the page does without the server: keys that run and stop, buttons that copy an answer, and the way to the answer
-// where it is out of sight.
+// What the page does without the server: keys that run and stop, buttons that copy an answer, and keeping the answer in
+// sight and the focus in place while it comes.
 
 // Each tab has its own buttons; only those of the open one are visible.
 const button = (kind) =>
@@ -12,27 +12,81 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
   } else if (event.key === "Escape") {
     button("stop")?.click();
+  } else if (event.repeat && event.target.closest?.(".stop-button")) {
+    event.preventDefault(); // Enter, still held down on what was Run
   }
 });
 
-const panelOf = (part) => part.closest("[role=tabpanel]");
+const tabOf = (part) => part.closest("[role=tabpanel]");
 
-const showAnswers = (part) => {
-  if (!part || !matchMedia("(width <= 760px)").matches) return;
+// The latest run: the pane of its answer, whether that is kept in sight, and whether the keyboard began it.
+let run = null;
+
+const show = (pane) => {
+  const { top } = pane.getBoundingClientRect();
+  if (top >= 0 && top < innerHeight / 3) return;
+  const tab = tabOf(pane);
+  // Above a short answer the page would else end before the answer is at the top.
+  tab.style.minHeight = `${top - tab.getBoundingClientRect().top + innerHeight}px`;
   const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
-  panelOf(part)?.querySelector(".results")?.scrollIntoView({ behavior });
+  pane.scrollIntoView({ behavior });
 };
 
+// Who runs by the keyboard goes on by it: Run cannot be pressed meanwhile, Stop cannot afterwards, and words are rewritten.
+const keepFocus = () => {
+  if (!run.keyed || (document.activeElement !== document.body && !document.activeElement.disabled)) return;
+  (button("stop") ?? button("run"))?.focus({ preventScroll: true });
+};
+
+// An example fills in the form above the answer, and earlier questions are listed there.
+const changes = new MutationObserver(() => {
+  if (run.shown) show(run.pane);
+  keepFocus();
+});
+
+const begin = (part, keyed) => {
+  const pane = tabOf(part).querySelector(".results");
+  // It is emptied and filled anew; without its height the page would jump up and down.
+  pane.style.minHeight = `${pane.offsetHeight}px`;
+  run = { pane, keyed, shown: true };
+  changes.disconnect();
+  changes.observe(tabOf(pane), { childList: true, subtree: true });
+  show(pane);
+};
+
+const end = () => {
+  keepFocus();
+  changes.disconnect();
+  run = null;
+};
+
+// Gradio says it when a run is over.
+document.addEventListener("answered", () => {
+  for (const pane of document.querySelectorAll(".results")) {
+    if (tabOf(pane).querySelector(".stop-button")) continue; // another one has taken over, or goes on in another tab
+    pane.style.minHeight = "";
+    if (run?.pane === pane) end();
+  }
+});
+
+// Whoever scrolls, or does something else, is left alone.
+for (const kind of ["wheel", "touchmove", "keydown", "pointerdown"]) {
+  addEventListener(kind, () => run && (run.shown = false), { capture: true, passive: true });
+}
+
 document.addEventListener("click", (event) => {
-  showAnswers(event.target.closest(".run-button, .example, .try, .word, .entry"));
+  const starter = event.target.closest(".run-button, .example, .try, .word");
+  if (starter) begin(starter, event.detail === 0);
+  const entry = event.target.closest(".entry");
+  if (entry) show(tabOf(entry).querySelector(".results"));
   // The answer stops at its next token, and says so then.
   const stop = event.target.closest(".stop-button");
-  if (stop) panelOf(stop)?.querySelectorAll(".status.live").forEach((status) => status.classList.add("stopping"));
+  if (stop) tabOf(stop).querySelectorAll(".status.live").forEach((status) => status.classList.add("stopping"));
 });
 
 document.addEventListener("keydown", (event) => {
   const field = event.target.closest?.(".pane:not(.results)") && event.target.matches("textarea, [type=text]");
-  if (field && event.key === "Enter" && !event.shiftKey) showAnswers(event.target);
+  if (field && event.key === "Enter" && !event.shiftKey) begin(event.target, true);
 });
 
 document.addEventListener("click", async (event) => {

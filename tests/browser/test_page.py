@@ -14,6 +14,11 @@ from inference.hosting import ModelStatus
 from tests.support.serving import READY, StandInHost, StandInPipeline, serve, thing
 
 ANSWER = "[data-testid=answer]"
+LAPTOP, TELEPHONE = {"width": 1366, "height": 768}, {"width": 390, "height": 844}
+IN_SIGHT = """() => {
+  const { top } = [...document.querySelectorAll(".results")].find((pane) => pane.offsetParent).getBoundingClientRect();
+  return top >= 0 && top < innerHeight / 3;
+}"""
 TASKS = {
     "Describe": (None, True),
     "Read text": (None, False),
@@ -262,6 +267,86 @@ def test_the_threshold_hides_the_same_things_everywhere_but_in_the_json(
     page.get_by_role("button", name=re.compile("Raw output and JSON")).click()
     expect(page.locator("#json")).to_contain_text("cup")
     assert len(pipeline.requests) == 1
+
+
+@pytest.mark.parametrize("screen", [LAPTOP, TELEPHONE], ids=["laptop", "telephone"])
+def test_the_answer_comes_into_sight_wherever_it_was_asked_for(
+    visit: Any, url: str, pipeline: StandInPipeline, screen: dict[str, int]
+) -> None:
+    found = thing("boat", (10, 10, 40, 40), 0.9), thing("cup", (50, 20, 90, 70), 0.3)
+    pipeline.things = tuple(replace(each, mask=None) for each in found)  # there is none of the size of an example
+    page = visit(url, viewport=screen).page
+    page.locator(".example").nth(2).click()
+    rows = page.locator("[data-testid=things] tbody tr")
+    expect(rows).to_have_count(2)
+    page.wait_for_function(IN_SIGHT)
+    expect(page.locator("#run")).to_be_enabled()
+    page.locator(".example").last.click()  # below the answer
+    page.wait_for_function(IN_SIGHT)
+    expect(page.locator("#run")).to_be_enabled()
+    rows.last.get_by_role("button").click()
+    page.wait_for_function(IN_SIGHT)
+    expect(page.locator("#run")).to_be_enabled()
+    page.wait_for_function(IN_SIGHT)
+
+
+@pytest.mark.parametrize("tab", ["Many pictures", "Compare"])
+def test_the_answer_about_an_example_comes_into_sight_on_a_telephone(visit: Any, url: str, tab: str) -> None:
+    page = visit(url, viewport=TELEPHONE).page
+    page.get_by_role("tab", name=tab).click()
+    page.locator(".try:visible").click()
+    expect(page.locator("[data-testid=batch] .answered, [data-testid=timings]").first).to_be_visible()
+    page.wait_for_function(IN_SIGHT)
+    page.locator(".run-button:visible").click()
+    page.wait_for_function(IN_SIGHT)
+    expect(page.locator(".run-button:visible")).to_be_enabled()
+    page.wait_for_function(IN_SIGHT)
+
+
+def test_the_place_of_the_answer_keeps_its_height_until_another_is_there(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path
+) -> None:
+    pipeline.things = (thing("boat", (10, 10, 40, 40), 0.9),)
+    visitor = visit(url)
+    visitor.upload(picture)
+    visitor.run()
+    expect(visitor.page.locator("#exports")).to_be_visible()
+    expect(visitor.page.locator("#run")).to_be_enabled()
+    height = "document.querySelector('#results').offsetHeight"
+    before = visitor.page.evaluate(height)
+    pipeline.things, pipeline.held = (), True
+    visitor.run()
+    expect(visitor.page.locator("[data-testid=writing]")).to_be_visible()
+    assert visitor.page.evaluate(height) == before
+    pipeline.go.set()
+    expect(visitor.page.locator(ANSWER)).to_be_visible()
+    visitor.page.wait_for_function(f"{height} < {before}")
+
+
+def test_stop_stays_in_reach_on_a_telephone(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
+    pipeline.held = True
+    visitor = visit(url, viewport=TELEPHONE)
+    visitor.upload(picture)
+    visitor.run()
+    expect(visitor.page.locator("[data-testid=writing]")).to_be_visible()
+    visitor.page.wait_for_function(IN_SIGHT)
+    expect(visitor.page.locator("#stop")).to_be_in_viewport(ratio=1)
+
+
+@pytest.mark.parametrize("starter", ["#run", ".word"])
+def test_whoever_runs_by_the_keyboard_goes_on_by_it(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, starter: str
+) -> None:
+    visitor = visit(url)
+    visitor.upload(picture)
+    visitor.run()
+    expect(visitor.page.locator(ANSWER)).to_be_visible()
+    expect(visitor.page.locator("#run")).to_be_enabled()
+    pipeline.held = True
+    visitor.page.locator(starter).press("Enter")
+    expect(visitor.page.locator("#stop")).to_be_focused()
+    pipeline.go.set()
+    expect(visitor.page.locator("#run")).to_be_focused()
 
 
 def test_problems_are_shown_as_notes(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
