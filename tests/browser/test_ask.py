@@ -121,15 +121,15 @@ def test_the_drawing_comes_as_it_is_shown(found: Any, pipeline: StandInPipeline)
     assert not changed[58:, 60:].any()  # the cup is hidden
 
 
-def test_a_threshold_hides_by_the_percents_that_are_shown_and_is_for_one_picture(
-    found: Any, pipeline: StandInPipeline, picture: Path
-) -> None:
+def test_a_threshold_hides_by_the_percents_that_are_shown_and_is_for_one_picture(found: Any, tmp_path: Path) -> None:
     set_number(found.page, "#threshold", 90)
     expect(found.page.locator(ROWS)).to_have_count(1)
     set_number(found.page, "#threshold", 91)
     expect(found.page.locator("#found")).to_contain_text("All 2 things are less sure than 91% and hidden.")
+    another = tmp_path / "another.png"
+    Image.new("RGB", (100, 80), "navy").save(another)
     found.page.get_by_role("button", name="Remove Image").click()
-    found.upload(picture)
+    found.upload(another)
     ask(found, "Outline", "boat ; cup")
     expect(found.page.locator(ROWS)).to_have_count(2)
     expect(found.page.locator("#threshold").get_by_role("spinbutton")).to_have_value("0")
