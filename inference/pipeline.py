@@ -141,6 +141,7 @@ class Pipeline:
             left=left,
         )
         tokens: list[Token] = []
+        ids: list[int] = []
         raw = ""
         until = None
         try:
@@ -152,8 +153,9 @@ class Pipeline:
                         yield Progress("looking")
                     case Token():
                         tokens.append(event)
+                        ids.append(event.id)
                         raw += event.text
-                        if (until := before_repeats([token.id for token in tokens])) is not None:
+                        if (until := before_repeats(ids)) is not None:
                             break
                         if not event.more:
                             yield Progress("writing", raw=raw, tokens=len(tokens))

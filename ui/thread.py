@@ -119,10 +119,11 @@ def _said(result: Result, words: Words) -> str:
     if count := len(result.detections):
         key = "result.found_one" if count == 1 else "result.found_many"
         return words.texts.now(key, words.language, count=count)
-    text = " ".join(result.text.split())
-    if text or not result.problems:
-        return text or words.texts.now("result.nothing", words.language)
-    return words.texts.tell(result.problems[-1], words.language)
+    if text := " ".join(result.text.split()):
+        return text
+    if result.problems:
+        return words.texts.tell(result.problems[-1], words.language)
+    return words.texts.now("result.nothing", words.language)
 
 
 def _with_mask(thing: Detection, mask: dict[str, Any] | None) -> Detection:
