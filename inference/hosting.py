@@ -26,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 AGAIN = Sentence("The model is being started again.")
 
+CLOSING_SECONDS = 30.0
+"""How long a load may take to end when the app does: a process that ends while torch works in a thread is aborted."""
+
 State = Literal["waiting", "loading", "ready", "failed"]
 
 
@@ -108,11 +111,11 @@ class ModelHost:
         ]
         self._hosted: dict[str, HostedModel] = {}
         self._closed = self._draining = False
-        self._thread = threading.Thread(target=self._load_all, name="model-loader", daemon=True)
+        self._loaders: list[threading.Thread] = []
 
     def start(self) -> None:
         """Begins to load; returns at once."""
-        self._thread.start()
+        self._in_background(self._load_all)
 
     def wait(self, timeout: float | None = None) -> None:
         """Waits until every model is ready or has failed.
@@ -120,7 +123,9 @@ class ModelHost:
         Args:
             timeout: Seconds to wait at most, or None.
         """
-        self._thread.join(timeout)
+        end = None if timeout is None else time.monotonic() + timeout
+        for loader in list(self._loaders):
+            loader.join(None if end is None else max(0.0, end - time.monotonic()))
 
     def statuses(self) -> tuple[ModelStatus, ...]:
         """How every model is doing, in the order asked for."""
@@ -198,26 +203,37 @@ class ModelHost:
         return all(engine.drain(max(0.0, end - time.monotonic())) for engine in engines)
 
     def close(self) -> None:
-        """Stops the engines; what is in flight ends with a plain error."""
+        """Stops the engines and the loading; what is in flight ends with a plain error."""
         with self._lock:
             self._closed = True
             hosted = list(self._hosted.values())
         for model in hosted:
             model.engine.close()
+        self.wait(CLOSING_SECONDS)
+
+    def _in_background(self, work: Callable[[], None]) -> None:
+        loader = threading.Thread(target=work, name="model-loader", daemon=True)
+        with self._lock:
+            if not self._closed:
+                self._loaders = [other for other in self._loaders if other.is_alive()] + [loader]
+                loader.start()
 
     def _load_all(self) -> None:
         for index in range(len(self._choices)):
             self._load_one(index)
 
     def _load_one(self, index: int) -> None:
+        if self._closed:
+            return
         choice = self._choices[index]
         self._update(index, state="loading", progress=0.0, detail=Sentence("Loading {name}.", name=choice.name))
         logger.info("Loading %s. %s", choice.name, choice.reason)
         try:
             hosted = self._host(index, choice.name)
         except UserError as error:
-            logger.error("%s could not be loaded: %s", choice.name, error)
-            if choice.otherwise is None or choice.otherwise in {other.name for other in self._choices}:
+            if not self._closed:
+                logger.error("%s could not be loaded: %s", choice.name, error)
+            if self._closed or choice.otherwise is None or choice.otherwise in {other.name for other in self._choices}:
                 self._update(index, state="failed", detail=error.sentence)
             else:
                 reason = Sentence.of(Sentence("The small embedded model runs."), error.sentence)
@@ -271,7 +287,7 @@ class ModelHost:
             logger.critical("The GPU failed in a way that only a new process can mend.")
             self._lost()
         else:
-            threading.Thread(target=self._load_again, args=(index,), name="model-loader", daemon=True).start()
+            self._in_background(partial(self._load_again, index))
 
     def _load_again(self, index: int) -> None:
         with self._lock:

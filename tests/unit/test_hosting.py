@@ -72,10 +72,7 @@ def test_a_model_that_fails_again_and_again_is_loaded_again_and_not_ready_meanwh
     with pytest.raises(ModelUnavailable, match="loading"):
         host.get("tiny")
     loader.go.set()
-    with host._lock:
-        reload = [thread for thread in threading.enumerate() if thread.name == "model-loader"]
-    for thread in reload:
-        thread.join(60)
+    host.wait(60)
 
     assert host.ready
     assert ask(host, 0)
@@ -108,9 +105,9 @@ def test_when_the_app_ends_a_download_does_too() -> None:
     host.start()
     assert begun.wait(30)
     host.close()
-    host.wait(30)
 
     assert host.statuses()[0].state == "failed"
+    assert "model-loader" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_where_the_best_model_cannot_be_loaded_the_one_to_fall_back_on_is_and_says_why() -> None:
