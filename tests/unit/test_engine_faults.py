@@ -153,13 +153,11 @@ def test_a_dead_worker_fails_what_runs_with_a_sentence_and_another_goes_on(lab, 
     bench.faults[where] = [raising(error)]
     with pytest.raises(ModelUnavailable, match="being started again"):
         tokens(bench.submit(0))
-    begin = time.perf_counter()
     written = [token.id for token in tokens(bench.submit(1))]
 
     assert written == generate(model, processor, picture(1), "cap en", 12)
     assert bench.engine.ready
     assert bench.engine.restarts == 1
-    assert time.perf_counter() - begin < 10
 
 
 def test_the_embedded_checkpoint_answers_again_soon_after_its_worker_died(record_property) -> None:

