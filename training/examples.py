@@ -54,7 +54,8 @@ class Mix:
 
     detect: int = 2
     segment: int = 1
-    text: int = 3
+    descriptions: int = 1
+    text: int = 2
     comparisons: int = 1
 
 
@@ -124,6 +125,8 @@ class Examples:
         if self.codes is not None:
             for _ in range(mix.segment):
                 rows.append(self.objects("segment", ask_for(found, absent, rng, most_objects=5), found, picture))
+        for example in grammar.description_examples(scene, rng)[: mix.descriptions]:
+            rows.append(self.text(example, picture))
         if mix.text:
             texts = grammar.text_examples(scene, rng)
             # Reading a picture without writing is easily learnt; asking it each time would teach little.

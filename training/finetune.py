@@ -261,8 +261,8 @@ def most_things(share: float) -> int:
 def mix(share: float) -> Mix:
     """What is asked of a picture at this point of the run: finding first, then more of everything."""
     if share < 0.25:
-        return Mix(detect=2, segment=1, text=3, comparisons=0)
-    return Mix(detect=1, segment=2, text=3, comparisons=5)
+        return Mix(detect=2, segment=1, descriptions=1, text=2, comparisons=0)
+    return Mix(detect=1, segment=2, descriptions=2, text=2, comparisons=3)
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,9 +286,9 @@ def _prepare(
     os.nice(2)
     rng, chance = np.random.default_rng(seed), random.Random(seed)
     counts = np.diff(examples.pool.first)
-    # Letters are the hardest to see, and few pictures hold things that are counted in a description: both come twice
-    # as often as they are drawn.
-    often = np.where(examples.pool.texts == "", 1.0, 2.0) * np.where(examples.pool.has_equal_things(), 2.0, 1.0)
+    # Letters are the hardest to see, and few pictures hold things that are counted in a description: they come twice
+    # and three times as often as they are drawn.
+    often = np.where(examples.pool.texts == "", 1.0, 2.0) * np.where(examples.pool.has_equal_things(), 3.0, 1.0)
     trainer = os.getppid()  # it may be killed without a chance to say stop
 
     def wanted() -> bool:

@@ -413,19 +413,30 @@ def comparison_examples(scene: Scene, rng: random.Random, *, pairs: int) -> list
     return [_asked(question, rng) for question in asked]
 
 
-def text_examples(scene: Scene, rng: random.Random) -> list[Example]:
-    """A varied sample, in no order, of what may be asked about a scene: every task and each kind of question once.
+def description_examples(scene: Scene, rng: random.Random) -> list[Example]:
+    """The three descriptions of a scene, in no order, each in one of the languages.
 
     Args:
-        scene: What is asked about.
-        rng: Chooses languages, questions and wordings; the targets are the scene's own.
+        scene: What is described.
+        rng: Chooses languages and the order.
     """
     examples = [
         _in_some_language("cap", short_caption(scene), rng),
         _in_some_language("caption", caption(scene), rng),
         _in_some_language("describe", description(scene), rng),
-        Example("ocr", scene.writing.text if scene.writing else ""),
     ]
+    rng.shuffle(examples)
+    return examples
+
+
+def text_examples(scene: Scene, rng: random.Random) -> list[Example]:
+    """A varied sample, in no order, of what else may be asked about a scene: each task and kind of question once.
+
+    Args:
+        scene: What is asked about.
+        rng: Chooses languages, questions and wordings; the targets are the scene's own.
+    """
+    examples = [Example("ocr", scene.writing.text if scene.writing else "")]
     by_kind: dict[QuestionKind, list[Question]] = {}
     for question in questions(scene, rng):
         by_kind.setdefault(question.kind, []).append(question)

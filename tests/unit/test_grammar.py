@@ -9,10 +9,13 @@ from PIL import Image
 
 from training.grammar import (
     WORDS,
+    Example,
     absent_phrases,
     caption,
     caption_facts,
+    comparison_examples,
     description,
+    description_examples,
     phrase,
     questions,
     riddles,
@@ -343,20 +346,23 @@ def test_absent_phrases_are_absent(seed: int) -> None:
     assert not present & set(absent)
 
 
+def all_examples(scene: Scene, seed: int) -> list[Example]:
+    rng = random.Random(seed)
+    return [*description_examples(scene, rng), *text_examples(scene, rng), *comparison_examples(scene, rng, pairs=3)]
+
+
 def test_the_same_prompt_never_has_two_targets() -> None:
     for seed in range(10):
         drawn = random_scene(seed)
         targets: dict[str, str] = {}
         for draw in range(60):
-            for example in text_examples(drawn, random.Random(draw)):
+            for example in all_examples(drawn, draw):
                 assert targets.setdefault(example.prompt, example.target) == example.target
 
 
 def test_examples_cover_every_task() -> None:
     prefixes = {
-        tuple(example.prompt.split()[:2])
-        for seed in range(20)
-        for example in text_examples(random_scene(seed), random.Random(seed))
+        tuple(example.prompt.split()[:2]) for seed in range(20) for example in all_examples(random_scene(seed), seed)
     }
     tasks = {
         (task, language) for task in ("cap", "caption", "describe", "answer", "question") for language in ("en", "es")
@@ -368,7 +374,7 @@ def test_examples_cover_every_task() -> None:
 def test_the_corpus_holds_every_word_of_the_examples() -> None:
     known = {word for text in vocabulary_corpus() for word in words(text)}
     for seed in range(150):
-        for example in text_examples(random_scene(seed), random.Random(seed)):
+        for example in all_examples(random_scene(seed), seed):
             assert set(words(example.prompt + " " + example.target)) <= known
 
 
