@@ -292,17 +292,30 @@ class Hub:
             name: The file that was asked for, if it was one.
         """
         chain = list(_chain(error))
-        for sentences in (_SENTENCES, _LAST_SENTENCES):
+        fields: dict[str, object] = {
+            "repository": str(repository),
+            "id": repository.id,
+            "revision": repository.revision,
+            "kind": repository.kind,
+            "name": name,
+            "page": self.page(repository),
+            "hub": self.address,
+            "folder": str(self.folder),
+        }
+        for templates in (_TEMPLATES, _LAST_TEMPLATES):
             for link in chain:
-                for kind, explain in sentences:
+                for kind, template in templates:
                     if isinstance(link, kind):
-                        return explain(self, link, repository, name)
+                        if isinstance(link, HfHubHTTPError):
+                            fields["status"] = link.response.status_code
+                        elif isinstance(link, OSError):
+                            fields["why"] = link.strerror or type(link).__name__
+                        text = template if isinstance(template, str) else template(link, self.has_token, name)
+                        return Sentence(text, **fields)
         logger.warning("%s could not be fetched", repository, exc_info=error)
+        fields["error"] = type(chain[-1]).__name__
         return Sentence(
-            "{repository} could not be downloaded from {hub} ({kind}). Try again; the log has the details.",
-            repository=str(repository),
-            hub=self.address,
-            kind=type(chain[-1]).__name__,
+            "{repository} could not be downloaded from {hub} ({error}). Try again; the log has the details.", **fields
         )
 
     @property
@@ -401,193 +414,106 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         link = link.__cause__ or link.__context__
 
 
-Explanation = Callable[[Hub, Any, Repository, str | None], Sentence]
+_BAD_TOKEN = (
+    "The hub refused the access token that is set while looking for {repository}: make a new one at "
+    "{hub}/settings/tokens and set HF_TOKEN to it."
+)
+
+_CUT = "The download of {repository} from {hub} broke off before its end. Try again."
+
+Template = str | Callable[[Any, bool, str | None], str]
+"""A sentence in which what was asked for is filled in; or which one, by the error, whether there is a token, and the
+name of the file that was asked for."""
 
 
-def _gated(hub: Hub, error: GatedRepoError, repository: Repository, _: str | None) -> Sentence:
+def _gated(error: GatedRepoError, has_token: bool, _: str | None) -> str:
     if error.response.status_code == 403:
-        return Sentence(
-            "The licence of {repository} is not accepted yet by the account of this token: accept it at {page}, then "
-            "try again.",
-            repository=repository.id,
-            page=hub.page(repository),
+        return (
+            "The licence of {id} is not accepted yet by the account of this token: accept it at {page}, then try again."
         )
-    if hub.has_token:
-        return Sentence(
-            "The hub does not accept the access token that is set, and {repository} needs one: make a new one at "
-            "{hub}/settings/tokens and set HF_TOKEN to it.",
-            repository=repository.id,
-            hub=hub.address,
+    if has_token:
+        return (
+            "The hub does not accept the access token that is set, and {id} needs one: make a new one at "
+            "{hub}/settings/tokens and set HF_TOKEN to it."
         )
-    return Sentence(
-        "{repository} needs a login: set HF_TOKEN to an access token, or run “hf auth login”, and accept the licence "
-        "at {page}.",
-        repository=repository.id,
-        page=hub.page(repository),
+    return (
+        "{id} needs a login: set HF_TOKEN to an access token, or run “hf auth login”, and accept the licence at {page}."
     )
 
 
-def _no_repository(hub: Hub, error: RepositoryNotFoundError, repository: Repository, _: str | None) -> Sentence:
-    if error.response.status_code == 401 and hub.has_token:
-        return _bad_token(hub, error, repository, None)
-    asked: dict[str, str] = {"kind": repository.kind, "repository": repository.id, "hub": hub.address}
+def _no_repository(error: RepositoryNotFoundError, has_token: bool, _: str | None) -> str:
     if error.response.status_code == 401:
-        return Sentence(
-            "There is no {kind} {repository} that can be seen at {hub} without a login. Check the name; if it is "
-            "private, set HF_TOKEN to an access token, or run “hf auth login”.",
-            **asked,
+        return (
+            _BAD_TOKEN
+            if has_token
+            else "There is no {kind} {id} that can be seen at {hub} without a login. Check the name; if it is private, "
+            "set HF_TOKEN to an access token, or run “hf auth login”."
         )
-    if hub.has_token:
-        return Sentence(
-            "There is no {kind} {repository} at {hub}, or this access token may not see it. Check the name.", **asked
-        )
-    return Sentence("There is no {kind} {repository} at {hub}. Check the name.", **asked)
+    if has_token:
+        return "There is no {kind} {id} at {hub}, or this access token may not see it. Check the name."
+    return "There is no {kind} {id} at {hub}. Check the name."
 
 
-def _bad_token(hub: Hub, _: Any, repository: Repository, __: str | None) -> Sentence:
-    return Sentence(
-        "The hub refused the access token that is set while looking for {repository}: make a new one at "
-        "{hub}/settings/tokens and set HF_TOKEN to it.",
-        repository=repository.id,
-        hub=hub.address,
-    )
+def _no_file(_: RemoteEntryNotFoundError, __: bool, name: str | None) -> str:
+    return "{repository} has no file {name}." if name else "A file of {repository} is missing on the hub."
 
 
-def _no_revision(_: Hub, __: Any, repository: Repository, ___: str | None) -> Sentence:
-    return Sentence(
-        "{repository} has no revision “{revision}”.", repository=repository.id, revision=repository.revision
-    )
-
-
-def _no_file(_: Hub, __: Any, repository: Repository, name: str | None) -> Sentence:
-    if name:
-        return Sentence("{repository} has no file {name}.", repository=str(repository), name=name)
-    return Sentence("A file of {repository} is missing on the hub.", repository=str(repository))
-
-
-def _disabled(hub: Hub, _: Any, repository: Repository, __: str | None) -> Sentence:
-    return Sentence(
-        "Access to {repository} has been disabled on the hub; {page} may say why.",
-        repository=repository.id,
-        page=hub.page(repository),
-    )
-
-
-def _http(hub: Hub, error: HfHubHTTPError, repository: Repository, _: str | None) -> Sentence:
-    status = error.response.status_code
-    if status == 401:
-        return _bad_token(hub, error, repository, None)
-    if status == 403:
-        return Sentence(
+def _http(error: HfHubHTTPError, _: bool, __: str | None) -> str:
+    if error.response.status_code == 401:
+        return _BAD_TOKEN
+    if error.response.status_code == 403:
+        return (
             "This access token may not read {repository}. If it is a fine-grained token, give it access to public "
-            "gated repositories at {hub}/settings/tokens.",
-            repository=repository.id,
-            hub=hub.address,
+            "gated repositories at {hub}/settings/tokens."
         )
-    if status == 429:
-        return Sentence(
-            "The hub asks for fewer requests (429) and did not give {repository}. Try again in a few minutes.",
-            repository=str(repository),
-        )
-    return Sentence(
-        "The hub at {hub} answered with an error ({status}) when asked for {repository}. Try again later.",
-        hub=hub.address,
-        status=status,
-        repository=str(repository),
-    )
+    if error.response.status_code == 429:
+        return "The hub asks for fewer requests (429) and did not give {repository}. Try again in a few minutes."
+    return "The hub at {hub} answered with an error ({status}) when asked for {repository}. Try again later."
 
 
-def _offline(hub: Hub, _: Any, repository: Repository, __: str | None) -> Sentence:
-    return Sentence(
-        "{repository} has not been downloaded to {folder} yet, and HF_HUB_OFFLINE forbids asking the hub: unset it, or "
-        "download the model first.",
-        repository=str(repository),
-        folder=str(hub.folder),
-    )
-
-
-def _timeout(hub: Hub, _: Any, repository: Repository, __: str | None) -> Sentence:
-    return Sentence(
-        "The hub at {hub} did not answer in time, so {repository} could not be fetched. Check the network and try "
-        "again.",
-        hub=hub.address,
-        repository=str(repository),
-    )
-
-
-def _unreachable(hub: Hub, _: Any, repository: Repository, __: str | None) -> Sentence:
-    return Sentence(
-        "The hub at {hub} cannot be reached, and {repository} is not in {folder} yet. Check the network, or download "
-        "it first where there is one.",
-        hub=hub.address,
-        repository=str(repository),
-        folder=str(hub.folder),
-    )
-
-
-def _cut(hub: Hub, _: Any, repository: Repository, __: str | None) -> Sentence:
-    return Sentence(
-        "The download of {repository} from {hub} broke off before its end. Try again.",
-        repository=str(repository),
-        hub=hub.address,
-    )
-
-
-def _not_cached(hub: Hub, _: Any, repository: Repository, __: str | None) -> Sentence:
-    return Sentence(
-        "{repository} has not been downloaded to {folder} yet, and the hub cannot be asked.",
-        repository=str(repository),
-        folder=str(hub.folder),
-    )
-
-
-def _not_an_id(_: Hub, __: Any, repository: Repository, ___: str | None) -> Sentence:
-    return Sentence(
-        "“{repository}” is not the id of a model on the hub; an id looks like google/paligemma2-3b-mix-448.",
-        repository=repository.id,
-    )
-
-
-def _system(hub: Hub, error: OSError, repository: Repository, name: str | None) -> Sentence:
+def _system(error: OSError, _: bool, __: str | None) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Sentence(
-            "The disk of {folder} is full, so {repository} could not be downloaded: make room, then try again.",
-            folder=str(hub.folder),
-            repository=str(repository),
-        )
+        return "The disk of {folder} is full, so {repository} could not be downloaded: make room, then try again."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return Sentence(
-            "{folder} cannot be written, so {repository} cannot be kept: set HF_HOME to a folder that can.",
-            folder=str(hub.folder),
-            repository=str(repository),
-        )
+        return "{folder} cannot be written, so {repository} cannot be kept: set HF_HOME to a folder that can."
     if error.errno is None and "Consistency check failed" in str(error):
-        return _cut(hub, error, repository, name)
-    return Sentence(
-        "{repository} could not be downloaded ({why}). Try again.",
-        repository=str(repository),
-        why=error.strerror or type(error).__name__,
-    )
+        return _CUT
+    return "{repository} could not be downloaded ({why}). Try again."
 
 
 # Looked through in this order for each error of a chain, so the more special kind stands first.
-_SENTENCES: Sequence[tuple[type[BaseException], Explanation]] = (
+_TEMPLATES: Sequence[tuple[type[BaseException], Template]] = (
     (GatedRepoError, _gated),
-    (RevisionNotFoundError, _no_revision),
+    (RevisionNotFoundError, "{id} has no revision “{revision}”."),
     (RepositoryNotFoundError, _no_repository),
     (RemoteEntryNotFoundError, _no_file),
-    (DisabledRepoError, _disabled),
+    (DisabledRepoError, "Access to {id} has been disabled on the hub; {page} may say why."),
     (HfHubHTTPError, _http),
-    (OfflineModeIsEnabled, _offline),
-    (httpx2.TimeoutException, _timeout),
-    (httpx2.RemoteProtocolError, _cut),
-    (httpx2.ReadError, _cut),
-    (httpx2.TransportError, _unreachable),
-    (HFValidationError, _not_an_id),
+    (
+        OfflineModeIsEnabled,
+        "{repository} has not been downloaded to {folder} yet, and HF_HUB_OFFLINE forbids asking the hub: unset it, or "
+        "download the model first.",
+    ),
+    (
+        httpx2.TimeoutException,
+        "The hub at {hub} did not answer in time, so {repository} could not be fetched. Check the network and try "
+        "again.",
+    ),
+    (httpx2.RemoteProtocolError, _CUT),
+    (httpx2.ReadError, _CUT),
+    (
+        httpx2.TransportError,
+        "The hub at {hub} cannot be reached, and {repository} is not in {folder} yet. Check the network, or download "
+        "it first where there is one.",
+    ),
+    (
+        HFValidationError,
+        "“{id}” is not the id of a model on the hub; an id looks like google/paligemma2-3b-mix-448.",
+    ),
 )
 
 # Only for a chain without any of those above: the hub's client wraps what happened in errors of these kinds.
-_LAST_SENTENCES: Sequence[tuple[type[BaseException], Explanation]] = (
-    (EntryNotFoundError, _not_cached),
+_LAST_TEMPLATES: Sequence[tuple[type[BaseException], Template]] = (
+    (EntryNotFoundError, "{repository} has not been downloaded to {folder} yet, and the hub cannot be asked."),
     (OSError, _system),
 )
