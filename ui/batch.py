@@ -21,7 +21,7 @@ from ui.context import PRIVATE, Context
 from ui.exports import PACKING, SAVE
 from ui.faults import new_request_id, toast
 from ui.markup import Row, Words
-from ui.runs import Runs, Update, labels_in
+from ui.runs import Runs, Update, given_up, labels_in
 from ui.thread import KEPT_FOR, Kept
 from ui.turns import Superseded
 from ui.uploads import Pictures
@@ -137,13 +137,15 @@ class BatchTab:
         """
         runs, shown, request_id = self._runs, self._shown, new_request_id()
         words = runs.words(visitor)
-        yield shown.waiting() | {shown.status: "", shown.rows: ""} | runs.buttons.update(busy=True)
-        rows: list[Row] = []
-        made: dict[int, tuple[Kept, Image.Image]] = {}
         try:
             self._check(pictures, asked)
-            rows = [Row(Path(path).name) for path in pictures]
-            yield shown.listing(rows, words)
+        except Exception as error:
+            yield {shown.notes: runs.refusal(error, words)}  # what came of an earlier run stays
+            return
+        rows = [Row(Path(path).name) for path in pictures]
+        made: dict[int, tuple[Kept, Image.Image]] = {}
+        yield shown.waiting() | shown.listing(rows, words) | runs.buttons.update(busy=True)
+        try:
             for outcome in runs.answer(visitor, self._jobs(pictures, asked, request_id)):
                 if outcome is None:
                     yield runs.buttons.update(busy=True)  # once more, for a slow browser that lost it
@@ -158,12 +160,11 @@ class BatchTab:
         except Superseded:
             yield gr.skip()
         except Cancelled:
-            rows, note = runs.stopped(rows, words)
-            yield self._ended(rows, made, words) | {shown.notes: note}
+            yield self._ended(given_up(rows), made, words) | {shown.notes: runs.stopped(words)}
         except Exception as error:
             message = runs.sentence(error, words, request_id=request_id)
             note = markup.notes([message], tone="error")
-            yield {shown.status: "", shown.notes: note} | runs.buttons.update(busy=False)
+            yield self._ended(given_up(rows), made, words) | {shown.notes: note}
             raise toast(message) from None
 
     def pack(self, visitor: gr.Request, kept: tuple[Kept, ...]) -> File | None:

@@ -147,16 +147,20 @@ class CompareTab:
         """
         context, runs, request_id = self._context, self._runs, new_request_id()
         words = runs.words(visitor)
-        yield self._cleared() | runs.buttons.update(busy=True)
-        outcomes: list[Outcome | None] = [None, None]
         try:
             if not image:
                 raise InvalidInput(context.texts.now("error.no_picture", words.language))
+            inputs.check(**values)
             opened = open_picture(Path(image), context.limits)
             chosen = WAYS.get(way, WAYS["spanish"])
             both = chosen.requests(inputs.request_about(opened, **values, request_id=request_id), other)
             comparison = Comparison(chosen.name, both, image=opened, words=words, context=context)
-            yield self._shown(comparison, *outcomes)
+        except Exception as error:
+            yield {self._status: runs.refusal(error, words)}  # an earlier comparison stays
+            return
+        outcomes: list[Outcome | None] = [None, None]
+        yield self._cleared() | self._shown(comparison, *outcomes) | runs.buttons.update(busy=True)
+        try:
             jobs: list[Job] = [lambda side=side: side for side in both]  # type: ignore[misc]
             try:
                 for outcome in runs.answer(visitor, jobs):

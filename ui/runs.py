@@ -149,10 +149,13 @@ class Runs:
         request_id = request_id or new_request_id()
         return sentence(error, request_id=request_id, texts=self._context.texts, language=words.language)
 
-    def stopped(self, rows: Iterable[Row], words: Words) -> tuple[list[Row], str]:
-        """The rows of a run that the visitor stopped, and the note that says so."""
-        ended = [replace(row, state="stopped") if row.state == "waiting" else row for row in rows]
-        return ended, markup.notes([words.texts.now("run.note_stopped", words.language)])
+    def refusal(self, error: Exception, words: Words) -> str:
+        """The note that says why nothing can be begun with what was given."""
+        return markup.notes([self.sentence(error, words)], tone="error")
+
+    def stopped(self, words: Words) -> str:
+        """The note that says that the visitor stopped the run."""
+        return markup.notes([words.texts.now("run.note_stopped", words.language)])
 
     @contextmanager
     def told(self, words: Words) -> Iterator[None]:
@@ -172,10 +175,18 @@ class Runs:
         result = outcome.result
         problems = tuple(words.texts.tell(problem, words.language) for problem in result.problems)
         bare = replace(result, detections=tuple(replace(thing, mask=None) for thing in result.detections))
-        drawn = overlay.draw(outcome.request.image, result.detections, language=labels_in(words))
+        try:
+            drawn = overlay.draw(outcome.request.image, result.detections, language=labels_in(words))
+        except Exception as error:  # the other rows have nothing to do with it
+            return replace(row, state="failed", error=self.sentence(error, words, request_id=request_id)), None
         drawn.thumbnail((_PREVIEW, _PREVIEW))
         row = replace(row, state="answered", result=bare, problems=problems, thumbnail=_thumbnail(drawn))
         return row, drawn
+
+
+def given_up(rows: Iterable[Row]) -> list[Row]:
+    """The rows of a run that ended before all were answered."""
+    return [replace(row, state="stopped") if row.state == "waiting" else row for row in rows]
 
 
 def labels_in(words: Words) -> str:

@@ -25,7 +25,7 @@ from ui.exports import PACKING, SAVE
 from ui.faults import new_request_id, toast
 from ui.look import LABELS
 from ui.markup import Row, Words
-from ui.runs import Runs, Update, labels_in
+from ui.runs import Runs, Update, given_up, labels_in
 from ui.thread import KEPT_FOR, Kept
 from ui.turns import Superseded
 from ui.uploads import clip_file
@@ -210,8 +210,7 @@ class VideoTab:
         try:
             opened = open_clip(Path(clip), self._limits)
         except Exception as error:
-            note = markup.notes([self._runs.sentence(error, words)], tone="error")
-            return shown.waiting() | {shown.player: "", shown.notes: note}
+            return shown.waiting() | {shown.player: "", shown.notes: self._runs.refusal(error, words)}
         length = words.texts.now("video.length", words.language, length=subtitles.clock(opened.seconds))
         return shown.waiting() | {
             shown.player: markup.player(clip, words=words),
@@ -229,13 +228,15 @@ class VideoTab:
         """
         runs, shown, request_id = self._runs, self._shown, new_request_id()
         words = runs.words(visitor)
-        yield shown.waiting() | runs.buttons.update(busy=True)
-        rows: list[Row] = []
-        told = Told()
         try:
             opened, told = self._open(clip, frames, asked)
-            rows = [Row(subtitles.clock(time), time=time) for time in told.answers]
-            yield shown.listing(rows, words) | {shown.player: markup.player(told.path, words=words)}
+        except Exception as error:
+            yield {shown.notes: runs.refusal(error, words)}  # what came of an earlier run stays
+            return
+        rows = [Row(subtitles.clock(time), time=time) for time in told.answers]
+        player = {shown.player: markup.player(told.path, words=words)}
+        yield shown.waiting() | shown.listing(rows, words) | player | runs.buttons.update(busy=True)
+        try:
             jobs = frame_jobs(opened, told.count, partial(inputs.request_about, **asked), request_id=request_id)
             for outcome in runs.answer(visitor, jobs):
                 if outcome is None:  # once more, for a browser that is slow, or was still told about the clip
@@ -250,12 +251,12 @@ class VideoTab:
         except Superseded:
             yield gr.skip()
         except Cancelled:
-            rows, note = runs.stopped(rows, words)
-            yield shown.ended(rows, told, words) | {shown.notes: note} | runs.buttons.update(busy=False)
+            ended = shown.ended(given_up(rows), told, words) | runs.buttons.update(busy=False)
+            yield ended | {shown.notes: runs.stopped(words)}
         except Exception as error:
             message = runs.sentence(error, words, request_id=request_id)
-            note = markup.notes([message], tone="error")
-            yield {shown.status: "", shown.notes: note} | runs.buttons.update(busy=False)
+            ended = shown.ended(given_up(rows), told, words) | runs.buttons.update(busy=False)
+            yield ended | {shown.notes: markup.notes([message], tone="error")}
             raise toast(message) from None
 
     def pack(self, visitor: gr.Request, told: Told) -> File | None:

@@ -189,6 +189,18 @@ def test_too_few_and_too_many_are_refused(
     expect(page.locator("#batch-run")).to_be_enabled()
 
 
+def test_a_run_that_cannot_begin_leaves_what_the_last_one_found(visit: Any, url: str, picture: Path) -> None:
+    page = open_tab(visit(url))
+    add(page, [picture])
+    page.locator("#batch-run").click()
+    expect(page.locator("#batch-status")).to_contain_text("1 of 1 answered")
+    page.locator("#batch-task").get_by_role("radio", name="Answer", exact=True).check()
+    page.locator("#batch-run").click()
+    expect(page.locator("#batch-notes")).to_contain_text("Type a question about the picture.")
+    expect(page.locator(ROWS)).to_contain_text("two red boats")
+    expect(page.locator("#batch-pack")).to_be_visible()
+
+
 @pytest.mark.parametrize("how", ["click", "Escape"])
 def test_stop_keeps_what_is_answered_and_frees_the_model(
     visit: Any, url: str, pipeline: StandInPipeline, pictures: list[Path], how: str

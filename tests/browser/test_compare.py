@@ -108,6 +108,16 @@ def test_the_two_models_are_asked_at_once_and_their_words_are_marked_where_they_
     assert compare.page.evaluate(underline) == "underline"
 
 
+def test_a_comparison_that_cannot_begin_leaves_the_last_one(compare: Compare) -> None:
+    compare.run()
+    expect(compare.page.locator("#compare-differences")).to_contain_text("Both say the same")
+    compare.choose("task", "Answer")
+    compare.run()
+    expect(compare.page.locator("#compare-status")).to_contain_text("Type a question about the picture.")
+    expect(compare.side("left").locator("[data-testid=side-answer]")).to_have_text("two red boats")
+    expect(compare.page.locator("#compare-differences")).to_contain_text("Both say the same")
+
+
 def test_no_line_ends_the_table_of_times(compare: Compare) -> None:
     compare.run()
     last = compare.page.locator("[data-testid=timings] tbody tr").last.locator("th, td")

@@ -251,6 +251,17 @@ def test_what_cannot_be_used_is_refused_when_it_is_added_and_when_it_is_run(
     assert pipeline.requests == []
 
 
+def test_a_run_that_cannot_begin_leaves_the_subtitles_of_the_last_one(visit: Any, url: str, clip: Path) -> None:
+    page = open_tab(visit(url))
+    add(page, clip)
+    page.locator("#video-run").click()
+    expect(page.locator("#video-downloads")).to_be_visible()
+    page.locator("#video-task").get_by_role("radio", name="Answer", exact=True).check()
+    page.locator("#video-run").click()
+    expect(page.locator("#video-notes")).to_contain_text("Type a question about the picture.")
+    expect(page.locator("#video-downloads")).to_be_visible()
+
+
 def test_without_a_clip_the_page_asks_for_one(visit: Any, url: str) -> None:
     page = open_tab(visit(url))
     page.locator("#video-run").click()
