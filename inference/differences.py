@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from inference.types import Box, Detection
+from inference.types import Detection, box_iou
 
 _SCRIPTS_WITHOUT_SPACES = "぀-ヿ㐀-䶿一-鿿ก-๿"
 _TOKENS = re.compile(rf"\s+|[{_SCRIPTS_WITHOUT_SPACES}]|[^\W{_SCRIPTS_WITHOUT_SPACES}]+|[^\w\s]")
@@ -105,15 +105,13 @@ def compare_things(left: Sequence[Detection], right: Sequence[Detection]) -> tup
     Returns:
         Every thing once, in the order of the left answer, then what only the right one has.
     """
-    candidates = sorted(
-        (
-            (same, overlap, ours, theirs)
-            for ours, one in enumerate(left)
-            for theirs, other in enumerate(right)
-            if (overlap := iou(one.box, other.box)) >= (SAME_THING if (same := _same_name(one, other)) else SAME_PLACE)
-        ),
-        key=lambda candidate: (not candidate[0], -candidate[1]),
-    )
+    candidates = []
+    for ours, one in enumerate(left):
+        for theirs, other in enumerate(right):
+            same, overlap = _same_name(one, other), box_iou(one.box, other.box)
+            if overlap >= (SAME_THING if same else SAME_PLACE):
+                candidates.append((same, overlap, ours, theirs))
+    candidates.sort(key=lambda candidate: (not candidate[0], -candidate[1]))
     partners: dict[int, tuple[int, float]] = {}
     taken: set[int] = set()
     for _, overlap, ours, theirs in candidates:
@@ -125,20 +123,6 @@ def compare_things(left: Sequence[Detection], right: Sequence[Detection]) -> tup
         partner = partners.get(ours)
         pairs.append(Pair(one, None) if partner is None else Pair(one, right[partner[0]], partner[1]))
     return (*pairs, *(Pair(None, other) for theirs, other in enumerate(right) if theirs not in taken))
-
-
-def iou(first: Box, second: Box) -> float:
-    """The overlap of two boxes: what both cover as a part of what either covers; 0 for boxes without area."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    both = width * height
-    return both / (_area(first) + _area(second) - both)
-
-
-def _area(box: Box) -> float:
-    return max(0.0, box[2] - box[0]) * max(0.0, box[3] - box[1])
 
 
 def _same_name(one: Detection, other: Detection) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from inference.sentences import Sentence
-from inference.types import Box, Detection
+from inference.types import Box, Detection, box_iou
 
 MAX_DETECTIONS = 100
 """More objects than this are left out: by then the model repeats itself, and nobody can read the picture."""
@@ -316,17 +316,7 @@ def _same(one: Detection, other: Detection, width: int, height: int) -> bool:
     sides = (width, height, width, height)
     if all(abs(a - b) <= steps * side for a, b, side in zip(one.box, other.box, sides, strict=True)):
         return True
-    return _overlap(one.box, other.box) >= _REPEATED_OVERLAP
-
-
-def _overlap(one: Box, other: Box) -> float:
-    """Intersection over union of two boxes that have an area."""
-    across = min(one[2], other[2]) - max(one[0], other[0])
-    down = min(one[3], other[3]) - max(one[1], other[1])
-    if across <= 0 or down <= 0:
-        return 0.0
-    both = across * down
-    return both / ((one[2] - one[0]) * (one[3] - one[1]) + (other[2] - other[0]) * (other[3] - other[1]) - both)
+    return box_iou(one.box, other.box) >= _REPEATED_OVERLAP
 
 
 def _text(prose: Sequence[str], kept: dict[int, Detection]) -> str:

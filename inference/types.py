@@ -17,6 +17,16 @@ Box = tuple[float, float, float, float]
 Language = Literal["en", "es"]
 
 
+def box_iou(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes: 0 to 1, and 0 where they share no area."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return width * height / (areas - width * height)
+
+
 @dataclass(frozen=True, slots=True)
 class Detection:
     """One thing found in a picture.

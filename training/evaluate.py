@@ -32,7 +32,7 @@ from inference.loading import load
 from inference.pipeline import Pipeline
 from inference.settings import Quantization
 from inference.translation import Translators
-from inference.types import Box, Detection, Request, Result
+from inference.types import Detection, Request, Result, box_iou
 from training.grammar import (
     absent_phrases,
     caption,
@@ -365,16 +365,6 @@ def matched(found: Sequence[Detection], wanted: Sequence[tuple[str, Thing]]) -> 
             used_wanted.add(j)
             pairs.append((found[i], wanted[j][1]))
     return pairs
-
-
-def box_iou(first: Box, second: Box) -> float:
-    """Intersection over union of two boxes in pixels, 0 where they do not meet."""
-    width = min(first[2], second[2]) - max(first[0], second[0])
-    height = min(first[3], second[3]) - max(first[1], second[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
-    return width * height / (areas - width * height)
 
 
 def mask_iou(found: np.ndarray | None, truth: np.ndarray) -> float:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from inference.differences import compare_things, compare_words, iou
+from inference.differences import compare_things, compare_words
 from inference.types import Box, Detection
 
 
@@ -78,11 +78,3 @@ def test_sides_can_be_swapped() -> None:
     mirrored = {"same": "same", "renamed": "renamed", "only_left": "only_right", "only_right": "only_left"}
     there = sorted(mirrored[pair.kind] for pair in compare_things(left, right))
     assert there == sorted(pair.kind for pair in compare_things(right, left))
-
-
-@pytest.mark.parametrize(
-    ("other", "overlap"), [(NEAR, 1.0), ((5.0, 0.0, 15.0, 10.0), 1 / 3), ((10.0, 0.0, 20.0, 10.0), 0.0), (FAR, 0.0)]
-)
-def test_overlap(other: Box, overlap: float) -> None:
-    assert iou(NEAR, other) == pytest.approx(overlap)
-    assert iou(other, NEAR) == pytest.approx(overlap)

@@ -16,7 +16,6 @@ from training.evaluate import (
     METRICS,
     WEIGHTS,
     Mark,
-    box_iou,
     checks,
     judge_absent,
     judge_caption,
@@ -80,9 +79,7 @@ def test_a_mask_is_compared_with_the_true_silhouette() -> None:
         assert mean(marks, "mask_iou") == pytest.approx(iou)
 
 
-def test_boxes_and_masks_that_do_not_meet_have_no_overlap() -> None:
-    assert box_iou((0, 0, 10, 10), (10, 0, 20, 10)) == 0
-    assert box_iou((0, 0, 10, 10), (0, 0, 10, 20)) == pytest.approx(0.5)
+def test_masks_that_do_not_meet_have_no_overlap() -> None:
     assert mask_iou(np.zeros((2, 2), bool), np.zeros((2, 2), bool)) == 0
 
 

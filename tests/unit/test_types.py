@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from pycocotools import mask as coco
 
-from inference.types import Detection, Request, Result, Timing, Translation, encode_rle
+from inference.types import Box, Detection, Request, Result, Timing, Translation, box_iou, encode_rle
 
 
 def masks():
@@ -101,3 +101,19 @@ def test_detections_with_masks_can_be_compared_and_counted():
     assert one == other
     assert one in (other,)
     assert len({one, other}) == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "overlap"),
+    [
+        pytest.param((0, 0, 10, 10), 1, id="the same"),
+        pytest.param((5, 0, 15, 10), 1 / 3, id="half of each"),
+        pytest.param((0, 0, 10, 20), 1 / 2, id="one holds the other"),
+        pytest.param((10, 0, 20, 10), 0, id="side by side"),
+        pytest.param((40, 40, 50, 50), 0, id="apart"),
+        pytest.param((5, 5, 5, 5), 0, id="without area"),
+    ],
+)
+def test_the_overlap_of_two_boxes_is_what_both_cover_of_what_either_does(other: Box, overlap: float) -> None:
+    box = (0, 0, 10, 10)
+    assert box_iou(box, other) == box_iou(other, box) == pytest.approx(overlap)
