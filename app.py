@@ -70,7 +70,7 @@ def run(settings: Settings) -> int:
     app = page.build(Pipeline(host, deadline=settings.deadline, observer=metrics), host, settings, visitors=visitors)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: told_to_stop.set())
-    host.start()
+    host.start(with_translators=True)
     try:
         with serving(metrics, settings.metrics):
             launch(app, host, settings)

@@ -113,12 +113,17 @@ class ModelHost:
         self._closed = self._draining = False
         self._loaders: list[threading.Thread] = []
 
-    def start(self) -> None:
-        """Begins to load; returns at once."""
-        self._in_background(self._load_all)
+    def start(self, *, with_translators: bool = False) -> None:
+        """Begins to load; returns at once.
+
+        Args:
+            with_translators: Whether to download the models' translators too, once all models are there. They are
+                loaded by whoever first needs one either way.
+        """
+        self._in_background(partial(self._load_all, with_translators))
 
     def wait(self, timeout: float | None = None) -> None:
-        """Waits until every model is ready or has failed.
+        """Waits until every model is ready or has failed, and what else was begun has ended.
 
         Args:
             timeout: Seconds to wait at most, or None.
@@ -218,9 +223,18 @@ class ModelHost:
                 self._loaders = [other for other in self._loaders if other.is_alive()] + [loader]
                 loader.start()
 
-    def _load_all(self) -> None:
+    def _load_all(self, with_translators: bool) -> None:
         for index in range(len(self._choices)):
             self._load_one(index)
+        with self._lock:
+            hosted = list(self._hosted.values()) if with_translators else []
+
+        def progress(fraction: float, what: str) -> None:
+            self._go_on()
+            logger.info("%3.0f %%  %s", fraction * 100, what)
+
+        for model in hosted:
+            model.translators.download(progress)
 
     def _load_one(self, index: int) -> None:
         if self._closed:
@@ -256,8 +270,7 @@ class ModelHost:
 
     def _host(self, index: int, name: str) -> HostedModel:
         def progress(fraction: float, what: str) -> None:
-            if self._closed:  # whoever downloads or warms up ends here, and deletes what is there in part
-                raise ModelUnavailable(Sentence("The app is being shut down."))
+            self._go_on()
             logger.info("%3.0f %%  %s", fraction * 100, what)
             with self._lock:
                 loading = self._statuses[index].state == "loading"
@@ -279,6 +292,15 @@ class ModelHost:
             broken=partial(self._broke, index),
         )
         return HostedModel(loaded, engine, self._translators(loaded))
+
+    def _go_on(self) -> None:
+        """Ends whoever downloads or warms up while the app is being closed; what is there in part is deleted.
+
+        Raises:
+            ModelUnavailable: It is.
+        """
+        if self._closed:
+            raise ModelUnavailable(Sentence("The app is being shut down."))
 
     def _broke(self, index: int, lost_device: bool) -> None:
         """An engine cannot go on. It tells so in a thread of its own, which it may have to end: so in another here."""

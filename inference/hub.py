@@ -224,6 +224,8 @@ class Hub:
                     tqdm_class=_bars(report),
                 )
             )
+        except ModelUnavailable:  # of `progress`, which wants no more of it
+            raise
         except Exception as error:
             raise ModelUnavailable(self.explain(error, repository)) from error
 

@@ -18,7 +18,7 @@ import torch
 from transformers import MarianMTModel, MarianTokenizer
 
 from inference.errors import ModelUnavailable
-from inference.hub import Hub, Repository
+from inference.hub import Hub, Progress, Repository
 from inference.quiet import quiet_loading
 from inference.sentences import Sentence
 
@@ -79,13 +79,7 @@ class Translator:
         Raises:
             ModelUnavailable: It cannot be loaded; the message says why and what would help.
         """
-        folder = Path(source).expanduser()
-        if not folder.is_dir():
-            if folder.is_absolute() or source.count("/") != 1:
-                raise ModelUnavailable(
-                    Sentence("The translation model is not there: the folder {folder} is missing.", folder=source)
-                )
-            folder = (hub or Hub()).checkout(Repository(source), patterns=_FILES)
+        folder = _checkout(source, hub)
         _check_folder(source, folder)
         try:
             with quiet_loading():
@@ -242,6 +236,19 @@ class Translators:
             return list(texts)
         return self.get(direction).translate(texts)
 
+    def download(self, progress: Progress) -> None:
+        """Downloads the files that are not there yet, so that nobody who asks has to wait for that.
+
+        Args:
+            progress: Is told how far each is; what it raises ends the download.
+        """
+        for direction, source in self._sources.items():
+            with self._locks[direction]:
+                try:
+                    _checkout(source, self._hub, progress)
+                except ModelUnavailable as error:  # it is tried again, and told, when somebody asks
+                    logger.warning("%s", error)
+
     def get(self, direction: str) -> Translator:
         """The translator of a direction, loaded if it is not yet.
 
@@ -280,6 +287,22 @@ class Translators:
             return translator
         finally:
             self._locks[direction].release()
+
+
+def _checkout(source: str, hub: Hub | None, progress: Progress | None = None) -> Path:
+    """The folder of a translation model, downloaded if it is an id on the hub.
+
+    Raises:
+        ModelUnavailable: It cannot be had, and why.
+    """
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        return folder
+    if folder.is_absolute() or source.count("/") != 1:
+        raise ModelUnavailable(
+            Sentence("The translation model is not there: the folder {folder} is missing.", folder=source)
+        )
+    return (hub or Hub()).checkout(Repository(source), patterns=_FILES, progress=progress)
 
 
 def _check_folder(source: str, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,9 +12,12 @@ from inference.checkpoints import Choice
 from inference.engine import DEATHS, Token
 from inference.errors import ModelUnavailable
 from inference.hosting import ModelHost, host_models
+from inference.hub import Hub
 from inference.linear import Int8Linear
 from inference.loading import LoadedModel
 from inference.settings import Settings
+from inference.translation import Translators
+from tests.support.hub import StandInHub
 from tests.support.tiny import tiny_loaded, tiny_model, tiny_processor
 
 
@@ -108,6 +112,21 @@ def test_when_the_app_ends_a_download_does_too() -> None:
 
     assert host.statuses()[0].state == "failed"
     assert "model-loader" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_translators_are_downloaded_once_the_models_are_there(tmp_path: Path) -> None:
+    with StandInHub() as stand_in:
+        stand_in.add("Helsinki-NLP/opus-mt-en-es", Path(__file__).parents[2] / "assets/translation-en-es")
+        hub = Hub(endpoint=stand_in.url, cache=tmp_path, token="", timeout=5)
+        translators = Translators({"en-es": "Helsinki-NLP/opus-mt-en-es"}, device=torch.device("cpu"), hub=hub)
+        host = ModelHost(
+            [Choice("tiny", "asked for")], load=Loader(ValueError("not used")), translators=lambda _: translators
+        )
+        host.start(with_translators=True)
+        host.wait(60)
+    assert host.ready
+    assert host.get().translators.translate("en-es", ["a red star"]) == ["una estrella roja"]
+    host.close()
 
 
 def test_where_the_best_model_cannot_be_loaded_the_one_to_fall_back_on_is_and_says_why() -> None:

@@ -339,6 +339,22 @@ def test_a_failure_is_remembered_for_a_while_and_then_tried_again(
     assert len(translators.translate("en-es", ["A cat."])) == 1
 
 
+def test_what_was_downloaded_ahead_needs_no_hub_when_somebody_asks(
+    original: Path, stand_in: StandInHub, tmp_path: Path
+) -> None:
+    hub = Hub(endpoint=stand_in.url, cache=tmp_path / "cache", token="", timeout=5)
+    stand_in.add("Helsinki-NLP/opus-mt-en-es", original)
+    sources = {"en-es": "Helsinki-NLP/opus-mt-en-es", "es-en": "Helsinki-NLP/not-there"}
+    translators = Translators(sources, device=CPU, hub=hub)
+    told: list[str] = []
+    translators.download(lambda _, what: told.append(what))
+    stand_in.close()
+    assert "Helsinki-NLP/opus-mt-en-es" in told[-1]
+    assert len(translators.translate("en-es", ["A cat."])) == 1
+    with pytest.raises(ModelUnavailable):
+        translators.translate("es-en", ["Un gato."])
+
+
 @pytest.mark.parametrize("pickled", [pytest.param(True, id="pickled only"), pytest.param(False, id="both kinds")])
 def test_a_translation_model_comes_from_the_hub_without_what_it_does_not_need(
     original: Path, stand_in: StandInHub, tmp_path: Path, pickled: bool
