@@ -128,6 +128,8 @@ def find(name: str) -> Checkpoint:
     plain, _, variant = name.rpartition(":")
     if path is None and variant in VARIANTS:
         checkpoint = find(plain)
+        if checkpoint.variant:
+            raise ModelUnavailable(Sentence("“{name}” names two ways to keep the weights; it can be one.", name=name))
         return replace(checkpoint, name=f"{checkpoint.name}:{variant}", variant=variant)
     if path is not None and path.is_dir():
         return Checkpoint(path.resolve().name, folder=path)

@@ -6,6 +6,7 @@ imported where it is needed, so that `--help` and a mistyped path answer at once
 
 import argparse
 import contextlib
+import errno
 import hashlib
 import io
 import json
@@ -70,7 +71,7 @@ Each of --model, --device, --dtype and --quantize is an environment variable too
 
 _DRAWN = ".drawn.png"
 _SUFFIXES = frozenset((".jpg", ".jpeg", ".jpe", ".mpo", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"))
-_MAX_MEGABYTES = 200  # the limit for uploads keeps strangers off; these are the person's own files
+_LIMITS = {"max_megabytes": 500, "max_megapixels": 250}  # those for uploads keep strangers off; these are own files
 _IN_FLIGHT = 8
 _AHEAD = 4 * _IN_FLIGHT  # answers that may wait to be printed while an earlier picture is slow
 _DEADLINE = 3600.0  # nobody waits at a page; a large model on a CPU takes its time
@@ -327,7 +328,7 @@ def _run(options: _Options, sources: Sequence[_Source], make_host: "Callable[[Se
         asked = {
             "command": options.command,
             "translate": options.translate,
-            "model": host.statuses()[0].name,
+            "model": host.statuses()[0].asked,
             "dtype": options.settings.dtype,
             "quantize": options.settings.quantize,
         }
@@ -339,6 +340,11 @@ def _run(options: _Options, sources: Sequence[_Source], make_host: "Callable[[Se
         if waiting:
             host.start()
             _wait_for_model(host, say_why=options.settings.models == ("auto",))
+            if store is not None:  # it may be another one than was asked for first
+                store.asked["model"] = host.statuses()[0].asked
+            # Before the first picture: while one waits for a download, those beside it would go without.
+            if options.translate:
+                host.get().translators.get("en-es")
         answerer = _Answerer(Pipeline(host, deadline=_DEADLINE), options.request, store)
         failed = _report(options, sources, answerer)
     finally:
@@ -437,6 +443,7 @@ class _Answerer:
         self._request = request
         self._store = store
         self._stopped = threading.Event()
+        self._decoding = threading.Semaphore(1)  # a large picture takes gigabytes for a moment
 
     def stop(self) -> None:
         """Cancels the requests in flight, each before its next token."""
@@ -465,7 +472,7 @@ class _Answerer:
     def _ask(self, source: _Source) -> dict[str, Any]:
         from inference.images import Limits, open_picture
 
-        image = open_picture(source.path, Limits(max_megabytes=_MAX_MEGABYTES))
+        image = open_picture(source.path, Limits(**_LIMITS, decoding=self._decoding, patience=_DEADLINE))
         request = replace(self._request, image=image, id=source.name)
         result = many.answer(self._pipeline, request, stopped=self._stopped.is_set)
         if self._store is not None:
@@ -488,7 +495,7 @@ class _Store:
 
     def __init__(self, folder: Path, asked: Mapping[str, Any]) -> None:
         self.folder = folder
-        self._asked = dict(asked)
+        self.asked = dict(asked)
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -505,7 +512,9 @@ class _Store:
             values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+                return None  # what it means for this picture is said when its answer is kept
             values = None
         if not isinstance(values, dict) or values.get("asked") != self._asked_about(source):
             raise _WrongUsage(
@@ -542,7 +551,7 @@ class _Store:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError:
             digest = ""  # what is wrong with the picture is said where it is opened
-        return self._asked | {"sha256": digest}
+        return self.asked | {"sha256": digest}
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -298,27 +298,6 @@ def files(
         yield from FORMATS[name](items, drawing or Drawing())
 
 
-def write_zip(
-    items: Sequence[Exported],
-    target: BinaryIO,
-    *,
-    formats: Iterable[str] | None = None,
-    drawing: Drawing | None = None,
-) -> None:
-    """Writes the files of one or more results into one zip.
-
-    Args:
-        items: Results with their pictures.
-        target: Where the zip is written; it is not closed.
-        formats: See `files`.
-        drawing: See `files`.
-
-    Raises:
-        ValueError: A format is not known.
-    """
-    pack(files(items, formats, drawing=drawing), target)
-
-
 def pack(contents: Iterable[File], target: BinaryIO) -> None:
     """Writes files into one zip.
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from typing import Literal, Protocol
 
 from inference.batch import Batch
@@ -117,8 +117,8 @@ class ModelHost:
         """Begins to load; returns at once.
 
         Args:
-            with_translators: Whether to download the models' translators too, once all models are there. They are
-                loaded by whoever first needs one either way.
+            with_translators: Whether to download each model's translators too, once it is there. They are loaded by
+                whoever first needs one either way.
         """
         self._in_background(partial(self._load_all, with_translators))
 
@@ -224,17 +224,18 @@ class ModelHost:
                 loader.start()
 
     def _load_all(self, with_translators: bool) -> None:
-        for index in range(len(self._choices)):
-            self._load_one(index)
-        with self._lock:
-            hosted = list(self._hosted.values()) if with_translators else []
-
         def progress(fraction: float, what: str) -> None:
             self._go_on()
             logger.info("%3.0f %%  %s", fraction * 100, what)
 
-        for model in hosted:
-            model.translators.download(progress)
+        there: list[Translators] = []
+        for index in range(len(self._choices)):
+            self._load_one(index)
+            with self._lock:
+                hosted = self._hosted.get(self._statuses[index].name)
+            if with_translators and hosted is not None and hosted.translators not in there:
+                hosted.translators.download(progress)
+                there.append(hosted.translators)
 
     def _load_one(self, index: int) -> None:
         if self._closed:
@@ -378,10 +379,15 @@ def host_models(settings: Settings, *, lost: Callable[[], None] | None = None) -
     """
     device = pick_device(settings.device)
     dtype, quantize = settings.dtype, settings.quantize
+
+    @cache
+    def translators(sources: tuple[tuple[str, str], ...]) -> Translators:  # several models share what they share
+        return Translators(dict(sources), device=device)
+
     return ModelHost(
         _each_once([choose(name, device=device, dtype=dtype, quantize=quantize) for name in settings.models]),
         load=partial(load, device=device, dtype=dtype, quantize=quantize),
-        translators=lambda loaded: Translators(loaded.translators, device=loaded.device),
+        translators=lambda loaded: translators(tuple(loaded.translators.items())),
         queue_size=settings.max_queue,
         hang_seconds=settings.hang_seconds,
         lost=lost,

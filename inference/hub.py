@@ -103,14 +103,6 @@ class Hub:
         """The address of a repository's page."""
         return f"{self.address}/{'spaces/' if repository.kind == 'space' else ''}{repository.id}"
 
-    def check_access(self, repository: Repository, name: str = "config.json") -> None:
-        """Asks the hub whether a file could be downloaded, without downloading it.
-
-        Raises:
-            ModelUnavailable: It could not, and why.
-        """
-        self._probe(repository, name)
-
     def file(self, repository: Repository, name: str, *, sha256: str | None = None) -> Path:
         """One file of a repository.
 
@@ -127,7 +119,7 @@ class Hub:
             return cached
         try:
             # hf_hub_download itself retries for half a minute where there is no network; one short question does not.
-            self._probe(repository, name)
+            self.check_access(repository, name)
         except ModelUnavailable as error:
             if sha256 is None and (cached := self._cached_file(repository, name)):
                 logger.info("Using the downloaded %s of %s. %s", name, repository, error)
@@ -333,7 +325,12 @@ class Hub:
             return None
         return Path(path) if isinstance(path, str) else None
 
-    def _probe(self, repository: Repository, name: str) -> None:
+    def check_access(self, repository: Repository, name: str = "config.json") -> None:
+        """Asks the hub whether a file could be downloaded, without downloading it.
+
+        Raises:
+            ModelUnavailable: It could not, and why.
+        """
         try:
             get_hf_file_metadata(
                 hf_hub_url(

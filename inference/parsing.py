@@ -143,7 +143,7 @@ _UNNAMED = (
 )
 
 
-def parse(text: str, width: int, height: int, *, asked: Sequence[str] = (), prompt: str = "") -> Parsed:
+def parse(text: str, width: int, height: int, *, prompt: str = "") -> Parsed:
     """Reads objects and text out of what the model wrote.
 
     Takes linear time on any text and raises for none.
@@ -152,9 +152,8 @@ def parse(text: str, width: int, height: int, *, asked: Sequence[str] = (), prom
         text: The decoded output, loc and seg tokens kept.
         width: Of the upright picture, in pixels.
         height: The same.
-        asked: The objects that were asked for. One that the model gave no label is called by these; by default they
-            are taken from a prompt that detects or segments.
-        prompt: What the model was given; taken off where the output begins with it.
+        prompt: What the model was given; taken off where the output begins with it. If it detects or segments, an
+            object that the model gave no label is called what was asked for.
 
     Returns:
         Detections with boxes in pixels (a coordinate v stands for v / 1023 of the side), with codes where the object
@@ -166,7 +165,7 @@ def parse(text: str, width: int, height: int, *, asked: Sequence[str] = (), prom
     if width <= 0 or height <= 0:
         raise ValueError(f"a picture has at least one pixel, not {width} × {height}")
     start, echo = _after_echo(text, prompt)
-    names = tuple(asked) or _objects_of(prompt) or _objects_of(echo)
+    names = _objects_of(prompt) or _objects_of(echo)
     found, prose = _find(text, start)
     counts = _Counts(stray_codes=sum(1 for piece in prose if _CODE.search(piece)))
     counts.cut = int(_CUT_TOKEN.search(text, max(start, len(text) - 16)) is not None)

@@ -4,7 +4,6 @@ Knows the JSON of `Result.to_json` and how run lengths are written. Knows nothin
 """
 
 import json
-import math
 from typing import Any, NoReturn
 
 import numpy as np
@@ -27,6 +26,7 @@ MAX_MASK_MEGAPIXELS = 1000
 
 _RUN_BITS = 5
 _MAX_GROUPS = 7  # of five bits: 2³⁴ pixels are more than any picture has
+_LARGEST = 1e12  # no edge and no score comes near
 _ROUNDING = 0.01  # boxes travel with two decimals
 
 
@@ -99,7 +99,8 @@ def decode_rle(mask: object, *, width: int, height: int, part: str = "mask") -> 
     if not isinstance(counts, str) or not counts.isascii() or not 0 < len(counts) <= MAX_RUN_CHARACTERS:
         _refuse(f"{part}.counts")
     runs = _runs(np.frombuffer(counts.encode("ascii"), dtype=np.uint8).astype(np.int64) - 48)
-    if runs is None or runs.min() < 0 or runs.sum() != width * height:
+    # Each by itself too: numpy adds them up in 64 bits, where many huge ones can make any sum.
+    if runs is None or runs.min() < 0 or runs.max() > width * height or runs.sum() != width * height:
         _refuse(f"{part}.counts")
     covered: np.ndarray = np.repeat(np.arange(len(runs)) % 2 == 1, runs)
     return covered.reshape((height, width), order="F")
@@ -178,7 +179,7 @@ def _side(value: object, part: str) -> int:
 
 
 def _number(value: object, part: str) -> float:
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not isinstance(value, int | float) or isinstance(value, bool) or not -_LARGEST <= value <= _LARGEST:
         _refuse(part)
     return float(value)
 

@@ -129,9 +129,9 @@ def split_objects(text: str) -> list[str]:
     """The objects that a person asked for, in order, without empty ones and repeats.
 
     Args:
-        text: Names separated by `;`, commas or line breaks.
+        text: Names separated by semicolons, commas or line breaks, those that a Chinese keyboard types included.
     """
-    names = (_SPACES.sub(" ", name).strip(" .") for name in re.split(r"[;,\n]", text))
+    names = (_SPACES.sub(" ", name).strip(" .") for name in re.split(r"[;,\n；，、]", text))
     return list(dict.fromkeys(name for name in names if name))
 
 

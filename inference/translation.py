@@ -11,6 +11,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -242,8 +243,10 @@ class Translators:
         Args:
             progress: Is told how far each is; what it raises ends the download.
         """
-        for direction, source in self._sources.items():
-            with self._locks[direction]:
+        with ExitStack() as all_locks:
+            for lock in self._locks.values():
+                all_locks.enter_context(lock)
+            for source in self._sources.values():
                 try:
                     _checkout(source, self._hub, progress)
                 except ModelUnavailable as error:  # it is tried again, and told, when somebody asks

@@ -9,17 +9,22 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
+from inference import translation
 from inference.checkpoints import Choice
 from inference.cli import main
 from inference.engine import Queued, Started, Token
-from inference.errors import Busy, InvalidInput
+from inference.errors import Busy, InvalidInput, ModelUnavailable
 from inference.hosting import HostedModel, ModelHost, ModelStatus
+from inference.loading import LoadedModel
 from inference.settings import Settings
+from inference.translation import Translators
 from inference.types import Timing
 from tests.support.tiny import Shouting, tiny_loaded
 
@@ -73,13 +78,13 @@ class Host:
     def __init__(self, engine: Script, name: str = "scripted") -> None:
         self.engine = engine
         self.started = self.closed = False
-        self._status = ModelStatus(name, "waiting", detail="It is the only one.")
+        self._status = ModelStatus(name, "waiting", detail="It is the only one.", asked=name)
         loaded = tiny_loaded(name, model=object(), processor=object())  # it is never run
         self._hosted = HostedModel(loaded, engine, Shouting())  # type: ignore[arg-type]
 
     def start(self) -> None:
         self.started = True
-        self._status = ModelStatus(self._status.name, "ready", detail=self._status.detail)
+        self._status = replace(self._status, state="ready")
 
     def wait(self, timeout: float | None = None) -> None:
         pass
@@ -470,6 +475,67 @@ def test_a_real_model_answers_through_its_host(folder, tmp_path, capsys):
     assert code == 0
     assert [(line["model"], line["prompt"]) for line in lines] == [("tiny", "cap en")] * 3
     assert all(line["timing"]["tokens"] for line in lines)
+
+
+def test_no_picture_goes_without_its_translation_because_the_translator_is_still_loading(
+    folder, tmp_path, capsys, monkeypatch
+):
+    """The pictures are asked about side by side; all but one of them would not wait for it."""
+    monkeypatch.setattr(translation, "_PATIENCE", 0.0)
+    sources = {"en-es": str(ROOT / "assets/translation-en-es")}
+    host = ModelHost(
+        [Choice("tiny", "because a test says so")],
+        load=lambda name, *, progress: tiny_loaded(name),
+        translators=lambda _: Translators(sources, device=torch.device("cpu")),
+    )
+    arguments = [str(folder), "cap en", "--translate", "es", "--json", "--out", str(tmp_path / "out")]
+    code = main(arguments, environment={}, make_host=lambda _: host)
+
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert code == 0
+    assert [line["translation"]["language"] for line in lines] == ["es"] * 3
+
+
+def test_where_the_translator_cannot_be_had_nothing_is_answered_without_it(folder, capsys):
+    host = ModelHost(
+        [Choice("tiny", "because a test says so")],
+        load=lambda name, *, progress: tiny_loaded(name),
+        translators=lambda _: Translators({"en-es": "/not/there"}, device=torch.device("cpu")),
+    )
+    assert main([str(folder), "cap en", "--translate", "es"], environment={}, make_host=lambda _: host) == 3
+    assert "the folder /not/there is missing" in capsys.readouterr().err
+
+
+def test_answers_of_the_model_that_runs_instead_are_not_kept_as_those_of_the_one_asked_for(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+
+    def ask(fails: bool) -> int:
+        def load(name: str, *, progress: Callable[[float, str], None]) -> LoadedModel:
+            if fails and name == "large":
+                raise ModelUnavailable("The network is gone.")
+            return tiny_loaded(name)
+
+        host = ModelHost([Choice("large", "It fits.", otherwise="small")], load=load, translators=lambda _: Shouting())
+        return main([str(folder), "cap en", "--out", str(out)], environment={}, make_host=lambda _: host)
+
+    assert ask(fails=True) == 0
+    assert json.loads((out / "a.png.json").read_text())["model"] == "small"
+    assert ask(fails=False) == 2
+    assert "with this model" in capsys.readouterr().err
+
+
+def test_a_name_too_long_for_its_answer_fails_alone(folder, tmp_path, capsys):
+    long = picture(folder / f"{'ñ' * 123}.png", 4)
+    assert run(folder, "detect cat", "--out", tmp_path / "out") == 1
+    assert long.name in (said := capsys.readouterr().err)
+    assert "cannot be kept" in said
+    assert len(list((tmp_path / "out").rglob("*.json"))) == 3
+
+
+def test_ones_own_pictures_may_be_larger_than_uploads(tmp_path, capsys):
+    path = tmp_path / "phone.png"
+    Image.new("L", (8064, 6048)).save(path, compress_level=1)
+    assert run(path, "detect cat") == 0
 
 
 def test_started_as_a_program_it_explains_itself_and_its_exit_codes():

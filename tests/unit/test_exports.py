@@ -19,7 +19,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from inference import exports
-from inference.exports import Drawing, Exported, csv_text, files, safe_name, unique_names, write_zip, yolo
+from inference.exports import Drawing, Exported, csv_text, files, pack, safe_name, unique_names, yolo
 from inference.outlines import outline
 from inference.types import Detection, Result, Translation
 
@@ -238,7 +238,7 @@ def test_a_table_has_a_row_for_each_thing_and_one_for_a_picture_without():
 
 def test_one_zip_holds_every_format_and_opens(tmp_path):
     target = io.BytesIO()
-    write_zip([exported("calle ñ.jpg"), exported("calle ñ.png")], target)
+    pack(files([exported("calle ñ.jpg"), exported("calle ñ.png")]), target)
 
     with zipfile.ZipFile(target) as archive:
         assert archive.testzip() is None
@@ -253,7 +253,7 @@ def test_one_zip_holds_every_format_and_opens(tmp_path):
 
 def test_a_zip_of_descriptions_has_no_empty_label_files():
     target = io.BytesIO()
-    write_zip([exported(detections=(), task="describe")], target)
+    pack(files([exported(detections=(), task="describe")]), target)
 
     assert zipfile.ZipFile(target).namelist() == ["json/street.json", "results.csv"]
 
@@ -267,8 +267,8 @@ def test_a_picture_in_which_nothing_was_found_is_one_without_any_of_the_classes(
 
 def test_the_same_results_give_the_same_bytes():
     one, other = io.BytesIO(), io.BytesIO()
-    write_zip([exported(), exported()], one)
-    write_zip([exported(), exported()], other)
+    pack(files([exported(), exported()]), one)
+    pack(files([exported(), exported()]), other)
 
     assert one.getvalue() == other.getvalue()
     assert len({entry.date_time for entry in zipfile.ZipFile(one).infolist()}) == 1  # and not that of the clock
@@ -277,7 +277,7 @@ def test_the_same_results_give_the_same_bytes():
 
 def test_a_format_that_is_not_there_is_refused_with_those_that_are():
     with pytest.raises(ValueError, match=r"'voc'.*coco"):
-        write_zip([exported()], io.BytesIO(), formats=["voc"])
+        list(files([exported()], ["voc"]))
 
 
 def test_a_result_of_another_picture_is_refused():

@@ -152,12 +152,11 @@ def test_codes_keep_their_order():
 @pytest.mark.parametrize(
     ("output", "options", "labels"),
     [
-        pytest.param(BOX, {"asked": ["cow"]}, ["cow"], id="one asked for"),
-        pytest.param(f"{BOX}{SEG}", {"asked": ["cow"]}, ["cow"], id="segmented"),
-        pytest.param(f"{BOX} cat", {"asked": ["cow"]}, ["cat"], id="the model's own label stays"),
-        pytest.param(BOX, {"asked": ["cow", "calf"]}, ["cow / calf"], id="several asked for"),
+        pytest.param(BOX, {"prompt": "detect cow"}, ["cow"], id="one asked for"),
+        pytest.param(f"{BOX}{SEG}", {"prompt": "detect cow"}, ["cow"], id="segmented"),
+        pytest.param(f"{BOX} cat", {"prompt": "detect cow"}, ["cat"], id="the model's own label stays"),
+        pytest.param(BOX, {"prompt": "detect cow ; calf"}, ["cow / calf"], id="several asked for"),
         pytest.param(BOX, {"prompt": "detect red car"}, ["red car"], id="named in the prompt"),
-        pytest.param(BOX, {"prompt": "segment a ; b"}, ["a / b"], id="several in the prompt"),
         pytest.param(f"segment cow\n{BOX}", {}, ["cow"], id="named in an echo"),
         pytest.param(BOX, {"prompt": "Where is the cow?"}, [""], id="an open question names nothing"),
         pytest.param(BOX, {}, [""], id="nobody knows"),
@@ -168,8 +167,8 @@ def test_an_object_without_a_label_is_called_what_was_asked_for(output, options,
 
 
 def test_not_knowing_which_of_several_is_said():
-    assert "not named by the model" in parse(BOX, 9, 9, asked=["cow", "calf"]).problems[0]
-    assert parse(BOX, 9, 9, asked=["cow"]).problems == ()
+    assert "not named by the model" in parse(BOX, 9, 9, prompt="detect cow ; calf").problems[0]
+    assert parse(BOX, 9, 9, prompt="detect cow").problems == ()
 
 
 @pytest.mark.parametrize(

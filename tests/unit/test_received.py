@@ -90,6 +90,7 @@ def replaced(path: str, value: Any) -> Callable[[dict[str, Any]], Any]:
         pytest.param(replaced("detections", [{}] * 101), "detections", id="too many detections"),
         pytest.param(replaced("detections.0", "cat"), "detections[0]", id="a detection as text"),
         pytest.param(replaced("detections.0.label", 7), "detections[0].label", id="a number as a label"),
+        pytest.param(replaced("detections.1.score", 10**400), "detections[1].score", id="a score beyond any float"),
         pytest.param(replaced("detections.1.score", 1.5), "detections[1].score", id="a score above one"),
         pytest.param(replaced("detections.0.score", float("nan")), "detections[0].score", id="a score that is none"),
         pytest.param(replaced("detections.0.box", [1, 2, 3]), "detections[0].box", id="three edges"),
@@ -124,6 +125,23 @@ def test_masks_beyond_what_memory_holds_are_refused_before_they_are_decoded() ->
     result = answer().to_json() | {"image": {"width": 10_000, "height": 10_000}, "detections": [thing] * 11}
     with pytest.raises(InvalidInput, match="1000 million pixels"):
         result_from_json(result)
+
+
+def test_runs_whose_sum_is_right_only_in_64_bits_are_refused() -> None:
+    """numpy would make room for the sum, and write the runs."""
+    count, area = 33_000, WIDTH * HEIGHT
+    step, rest = divmod(2**64 + area, count * (count + 1))
+    steps = np.full((count, 2), step)  # each chain of every other run rises by these
+    steps[0, 0] += rest // count
+    if rest % count:
+        steps[count - rest % count, 0] += 1
+    digits = (steps.reshape(-1, 1) >> 5 * np.arange(7)) & 0x1F
+    digits[:, :-1] |= 0x20
+    counts = "0" + (digits + 48).astype(np.uint8).tobytes().decode("ascii")
+    runs = np.cumsum(steps, axis=0)
+    assert int(runs.sum()) == area < int(runs.max())
+    with pytest.raises(InvalidInput, match="counts"):
+        decode_rle({"size": [HEIGHT, WIDTH], "counts": counts}, width=WIDTH, height=HEIGHT)
 
 
 @given(st.text(alphabet=[chr(48 + digit) for digit in range(64)], min_size=1, max_size=40))

@@ -43,6 +43,7 @@ def test_every_task_is_registered_under_its_own_name():
         pytest.param(" cat ;dog ; ", ["cat", "dog"], id="empty names and spaces"),
         pytest.param("cat\ndog", ["cat", "dog"], id="lines"),
         pytest.param("cat ; cat", ["cat"], id="repeated"),
+        pytest.param("cat；dog，cow、calf", ["cat", "dog", "cow", "calf"], id="as a Chinese keyboard types them"),
         pytest.param("red  car.", ["red car"], id="spaces and full stop"),
         pytest.param(" ; , \n", [], id="nothing"),
         pytest.param("", [], id="empty"),

@@ -28,6 +28,11 @@ def test_other_endings_are_no_model(name: str) -> None:
         checkpoints.find(name)
 
 
+def test_two_endings_are_one_too_many() -> None:
+    with pytest.raises(ModelUnavailable, match="two ways to keep the weights"):
+        checkpoints.find("demo:int8:float32")
+
+
 def test_the_variant_is_what_is_loaded_whatever_the_settings_say() -> None:
     loaded = load("demo:bfloat16", device=torch.device("cpu"), dtype="float32", progress=lambda *_: None)
     assert (loaded.name, loaded.dtype, loaded.embedded) == ("demo:bfloat16", torch.bfloat16, True)
