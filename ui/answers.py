@@ -4,8 +4,7 @@ Nothing here asks the model. Knows components and kept answers; knows nothing of
 """
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +18,13 @@ from inference.types import Result
 from ui import exports, results, thread
 from ui.components import Picture
 from ui.context import PRIVATE, Context
-from ui.faults import new_request_id, sentence, toast
+from ui.faults import no_longer_kept, told
 from ui.look import Shown
 from ui.markup import Words
 from ui.naming import Naming
 from ui.results import Update
 from ui.thread import Kept, Thread
+from ui.turns import Turns
 
 
 class Answers:
@@ -32,10 +32,12 @@ class Answers:
 
     Args:
         context: What they talk to.
+        turns: The answers that are being given.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, turns: Turns) -> None:
         self._context = context
+        self._turns = turns
         self._naming = Naming.read()
 
     def build(self) -> None:
@@ -136,7 +138,7 @@ class Answers:
         if kept is None or not kept.bare.detections:
             return gr.skip()
         look = Shown.of(**controls, language=words.language)
-        with _told(words):
+        with told(words):
             return self._results.drawn(self._picture(kept), kept.result(), look=look, words=words)
 
     def restore(self, event: gr.EventData, visitor: gr.Request, *, thread: Thread, **controls: Any) -> Update:
@@ -144,26 +146,27 @@ class Answers:
         words = self._words(visitor)
         thread = thread.choose((event._data or {}).get("entry"))
         kept = thread.shown
-        if kept is None:
-            return gr.skip()
-        with _told(words):
+        with told(words):
+            if kept is None:
+                raise no_longer_kept()
             result = kept.result()
             image = self._picture(kept) if result.detections else None
             return self.answered(thread, result, image=image, words=words, **controls)
 
     def clear(self, visitor: gr.Request) -> Update:
-        """Forgets what was asked about the picture."""
+        """Forgets what was asked about the picture, and what is being asked."""
+        self._turns.stop(visitor.session_hash or "")
         return self.forgotten(self._words(visitor)) | {self._thread.thread: Thread()}
 
-    def _exporter(self, name: str) -> Callable[..., File | None]:
+    def _exporter(self, name: str) -> Callable[..., File]:
         """The handler that makes the file of the answer that is shown, in one format."""
 
-        def export(visitor: gr.Request, *, thread: Thread, **controls: Any) -> File | None:
+        def export(visitor: gr.Request, *, thread: Thread, **controls: Any) -> File:
             words, kept = self._words(visitor), thread.shown
-            if kept is None:
-                return None
             look = Shown.of(**controls, language=words.language)
-            with _told(words):
+            with told(words):
+                if kept is None:
+                    raise no_longer_kept()
                 return exports.make(kept, name, look=look, limits=self._context.limits)
 
         return export
@@ -181,13 +184,3 @@ class Answers:
 
     def _words(self, visitor: gr.Request) -> Words:
         return Words(self._context.texts, self._context.texts.language_of(visitor))
-
-
-@contextmanager
-def _told(words: Words) -> Iterator[None]:
-    """Turns what fails inside into a message on the page."""
-    try:
-        yield
-    except Exception as error:
-        message = sentence(error, request_id=new_request_id(), texts=words.texts, language=words.language)
-        raise toast(message) from None

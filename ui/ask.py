@@ -20,7 +20,7 @@ from ui.links import Links
 from ui.markup import Words
 from ui.results import Update
 from ui.thread import Kept, Thread
-from ui.turns import Turns
+from ui.turns import Turn, Turns
 
 PACE = 0.05
 """Seconds between two looks at an answer that is being written: a browser cannot draw more often than it helps."""
@@ -39,8 +39,8 @@ class AskTab:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._examples = examples.read_examples()
-        self._answers = Answers(context)
         self._turns = Turns()
+        self._answers = Answers(context, self._turns)
 
     def build(self) -> Sequence[gr.Radio]:
         """Puts the tab on the page and wires it.
@@ -63,6 +63,11 @@ class AskTab:
         self._answers.wire(image)
         self._wire(cards)
         return [self._inputs.model]
+
+    @property
+    def translate(self) -> gr.Checkbox:
+        """Whether answers come in Spanish too."""
+        return self._inputs.translate
 
     def _wire(self, cards: list[gr.Button]) -> None:
         fields, buttons = self._inputs, self._buttons
@@ -130,36 +135,44 @@ class AskTab:
             yield self._answers.refused(refusal)  # what is being read or written stays
             return
         thread = thread.about(asked["image"])
-        yield self._answers.waiting(thread, words) | self._buttons.update(busy=True)
-        try:
-            request = inputs.to_request(**asked, limits=context.limits, request_id=request_id)
-            with (
-                context.visitors.admit(visitor) as visit,
-                self._turns.take(visitor.session_hash or "", about=asked["image"]) as turn,
-                closing(context.pipeline.stream(visit.asking(request), left=visit.left)) as stream,  # type: ignore[type-var]
-            ):
-                for item in paced(stream):
-                    if turn.superseded:
-                        yield gr.skip()  # the last words are said twice, so they must be none
-                        return
-                    if turn.picture_gone:
-                        yield self._answers.forgotten(words) | self._buttons.update(busy=False)
-                        return
-                    if isinstance(item, Result):
-                        thread = thread.answered(self._kept(item, asked, words))
-                        shown = self._answers.answered(thread, item, image=request.image, words=words, **values)
-                        # The last words of a handler: gradio says them once more when it ends, and a slow browser
-                        # may need that, where parts come back to the page together with what fills them.
-                        yield shown | self._buttons.update(busy=False)
-                    elif turn.stopped:
-                        yield self._answers.stopped(words) | self._buttons.update(busy=False)
-                        return
-                    else:
-                        yield self._answers.progress(item, words, task=asked["task"])
-        except Exception as error:
-            message = sentence(error, request_id=request_id, texts=context.texts, language=words.language)
-            yield self._answers.failed(message) | self._buttons.update(busy=False)
-            raise toast(message) from None
+        # The turn begins before the picture is opened, which may take seconds: Stop and a newer question find it.
+        with self._turns.take(visitor.session_hash or "", about=asked["image"]) as turn:
+            yield self._answers.waiting(thread, words) | self._buttons.update(busy=True)
+            try:
+                request = inputs.to_request(**asked, limits=context.limits, request_id=request_id)
+                if turn.stopped:
+                    yield self._ended(turn, words)
+                    return
+                with (
+                    context.visitors.admit(visitor) as visit,
+                    closing(context.pipeline.stream(visit.asking(request), left=visit.left)) as stream,  # type: ignore[type-var]
+                ):
+                    for item in paced(stream):
+                        if turn.outdated or (turn.stopped and not isinstance(item, Result)):
+                            yield self._ended(turn, words)
+                            return
+                        if isinstance(item, Result):
+                            thread = thread.answered(self._kept(item, asked, words))
+                            shown = self._answers.answered(thread, item, image=request.image, words=words, **values)
+                            # The last words of a handler: gradio says them once more when it ends, and a slow browser
+                            # may need that, where parts come back to the page together with what fills them.
+                            yield shown | self._buttons.update(busy=False)
+                        else:
+                            yield self._answers.progress(item, words, task=asked["task"])
+            except Exception as error:
+                if turn.outdated:
+                    yield self._ended(turn, words)
+                    return
+                message = sentence(error, request_id=request_id, texts=context.texts, language=words.language)
+                yield self._answers.failed(message) | self._buttons.update(busy=False)
+                raise toast(message) from None
+
+    def _ended(self, turn: Turn, words: Words) -> Update:
+        """The last words of an answer that is not wanted any more."""
+        if turn.superseded:
+            return gr.skip()  # the last words are said twice, so they must be none
+        told = self._answers.forgotten(words) if turn.picture_gone else self._answers.stopped(words)
+        return told | self._buttons.update(busy=False)
 
     def stop(self, visitor: gr.Request, image: str | None) -> None:
         """Tells the answer to stop, which it does at its next token; it then says so itself, or nothing.

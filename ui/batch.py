@@ -19,7 +19,7 @@ from ui import components, examples, fields, inputs, markup
 from ui.components import Parcel
 from ui.context import PRIVATE, Context
 from ui.exports import PACKING, SAVE
-from ui.faults import new_request_id, toast
+from ui.faults import new_request_id, no_longer_kept, toast, told
 from ui.markup import Row, Words
 from ui.runs import Runs, Update, given_up, labels_in
 from ui.thread import KEPT_FOR, Kept
@@ -90,7 +90,8 @@ class BatchTab:
                     elem_id="batch-pictures",
                     elem_classes="media",
                 )
-                fields.build_refusal(self._context.texts, "batch-pictures", "picture.only")
+                most = self._context.limits.max_megabytes
+                fields.build_refusal(self._context.texts, "batch-pictures", "picture.only", megabytes=most)
                 asked = self._runs.build()
                 self._runs.build_buttons()
             with gr.Column(scale=6, min_width=320, elem_classes="pane results run-results"):
@@ -105,6 +106,11 @@ class BatchTab:
         shown = list(vars(self._shown).values())
         self._runs.wire(self.respond, given={"pictures": pictures}, outputs=shown, tried=tried, fill=fill)
         return [asked.model]
+
+    @property
+    def translate(self) -> gr.Checkbox:
+        """Whether answers come in Spanish too."""
+        return self._runs.asked.translate
 
     def _build_results(self) -> Shown:
         later = self._context.texts.later
@@ -167,11 +173,13 @@ class BatchTab:
             yield self._ended(given_up(rows), made, words) | {shown.notes: note}
             raise toast(message) from None
 
-    def pack(self, visitor: gr.Request, kept: tuple[Kept, ...]) -> File | None:
+    def pack(self, visitor: gr.Request, kept: tuple[Kept, ...]) -> File:
         """One zip of everything that came of the last run."""
         words = self._runs.words(visitor)
-        with self._runs.told(words):
-            return zip_of(kept, limits=self._context.limits, language=labels_in(words)) if kept else None
+        with told(words):
+            if not kept:
+                raise no_longer_kept()
+            return zip_of(kept, limits=self._context.limits, language=labels_in(words))
 
     def _check(self, pictures: list[str], asked: dict[str, Any]) -> None:
         limit = self._context.settings.max_batch

@@ -58,6 +58,11 @@ class CompareTab:
         self._wire()
         return [self._asked.model, self._other]
 
+    @property
+    def translate(self) -> gr.Checkbox:
+        """Whether answers come in Spanish too."""
+        return self._runs.asked.translate
+
     def _build_form(self) -> None:
         later = self._context.texts.later
         names = [status.name for status in self._context.host.statuses()]
@@ -115,6 +120,9 @@ class CompareTab:
             return {self._image: str(example.picture)}, example.text
 
         self._runs.wire(self.respond, given=given, outputs=shown, tried=self._tried, fill=fill)
+        # In the browser, so that it cannot come after the first words of a run about the new picture.
+        stop = "(image) => { document.getElementById('compare-stop')?.click(); return [image]; }"
+        gr.on([self._image.upload, self._image.clear], self.forget, self._image, shown, js=stop, **PRIVATE)
         changed = [asked.task, asked.translate, asked.model, self._other_column]
         self._way.change(self.choose_way, [self._way, asked.task], changed, **PRIVATE)
 
@@ -131,6 +139,14 @@ class CompareTab:
             self._asked.translate: gr.update(visible=models),
             self._asked.model: gr.update(label=label),
             self._other_column: gr.update(visible=models),
+        }
+
+    def forget(self, visitor: gr.Request, image: str | None) -> Update:
+        """A comparison goes with its picture; but not one that is under way, which is about the new one."""
+        if self._runs.going(visitor):
+            return gr.skip()
+        return self._cleared() | {
+            self._status: "" if image else markup.empty(self._runs.words(visitor)("compare.empty"))
         }
 
     def respond(
@@ -151,15 +167,27 @@ class CompareTab:
             if not image:
                 raise InvalidInput(context.texts.now("error.no_picture", words.language))
             inputs.check(**values)
-            opened = open_picture(Path(image), context.limits)
-            chosen = WAYS.get(way, WAYS["spanish"])
-            both = chosen.requests(inputs.request_about(opened, **values, request_id=request_id), other)
-            comparison = Comparison(chosen.name, both, image=opened, words=words, context=context)
         except Exception as error:
             yield {self._status: runs.refusal(error, words)}  # an earlier comparison stays
             return
+        with runs.turn(visitor) as turn:
+            yield runs.buttons.update(busy=True)
+            try:
+                opened = open_picture(Path(image), context.limits)
+                chosen = WAYS.get(way, WAYS["spanish"])
+                both = chosen.requests(inputs.request_about(opened, **values, request_id=request_id), other)
+                comparison = Comparison(chosen.name, both, image=opened, words=words, context=context)
+                refusal = runs.stopped(words) if turn.stopped else ""
+            except Exception as error:
+                refusal = runs.refusal(error, words)
+        if turn.superseded:
+            yield gr.skip()
+            return
+        if refusal:
+            yield {self._status: refusal} | runs.buttons.update(busy=False)  # here too
+            return
         outcomes: list[Outcome | None] = [None, None]
-        yield self._cleared() | self._shown(comparison, *outcomes) | runs.buttons.update(busy=True)
+        yield self._shown(comparison, *outcomes)
         try:
             jobs: list[Job] = [lambda side=side: side for side in both]  # type: ignore[misc]
             try:

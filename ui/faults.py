@@ -11,7 +11,9 @@ from contextlib import contextmanager
 
 import gradio as gr
 
-from inference.errors import UserError
+from inference.errors import InvalidInput, UserError
+from inference.sentences import Sentence
+from ui.markup import Words
 from ui.texts import Texts
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,21 @@ def plain_errors(*, request_id: str, texts: Texts, language: str) -> Iterator[No
     except Exception as error:
         message = sentence(error, request_id=request_id, texts=texts, language=language)
         raise gr.Error(message, print_exception=False) from None
+
+
+@contextmanager
+def told(words: Words) -> Iterator[None]:
+    """Turns whatever is raised inside into a message on the page."""
+    try:
+        yield
+    except Exception as error:
+        message = sentence(error, request_id=new_request_id(), texts=words.texts, language=words.language)
+        raise toast(message) from None
+
+
+def no_longer_kept() -> InvalidInput:
+    """The error of who wants something of an answer that the server has forgotten, as it does after an hour."""
+    return InvalidInput(Sentence("This answer is not kept any more. Ask again."))
 
 
 def toast(message: str) -> gr.Error:

@@ -35,22 +35,28 @@ def build_picture(context: Context, *, prefix: str = "", height: int = 260) -> P
         elem_id=f"{prefix}picture",
         elem_classes="media",
     )
-    build_refusal(context.texts, f"{prefix}picture", "picture.only")
+    build_refusal(context.texts, f"{prefix}picture", "picture.only", megabytes=context.limits.max_megabytes)
     note = components.html("", elem_id=f"{prefix}picture-note")
     # The browser shows an empty frame for what it cannot open. A second picture may come before the first is looked at.
     picture.change(_checker(context), picture, note, trigger_mode="always_last", **PRIVATE)
     return picture
 
 
-def build_refusal(texts: Texts, field: str, key: str) -> None:
-    """Puts what `assets/scripts/files.js` shows below a field when a file of another kind comes there.
+def build_refusal(texts: Texts, field: str, key: str, *, megabytes: float) -> None:
+    """Puts what `assets/scripts/files.js` shows below a field when a file comes there that it does not take.
 
     Args:
         texts: The words of the page.
         field: The id of the field.
-        key: Of the sentence that says what it takes.
+        key: Of the sentence that says what kind of files it takes.
+        megabytes: How large they may be, in units of 1024 × 1024 bytes.
     """
-    components.html(f'<p class="note error" role="alert" hidden>{texts.later(key)}</p>', elem_id=f"{field}-only")
+    note = '<p class="note error {name}" data-most="{most}" role="alert" hidden>{text}</p>'
+    too_large = f"{texts.later('files.too_large')} {megabytes:g} MB."
+    texts_of = {"other-kind": texts.later(key), "too-large": too_large}
+    most = int(megabytes * 2**20)
+    notes = (note.format(name=name, most=most, text=text) for name, text in texts_of.items())
+    components.html("".join(notes), elem_id=f"{field}-only")
 
 
 def _checker(context: Context) -> Callable[..., str]:

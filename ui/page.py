@@ -18,7 +18,7 @@ from ui.ask import AskTab
 from ui.banner import Banner
 from ui.batch import BatchTab
 from ui.compare import CompareTab
-from ui.context import Context
+from ui.context import PRIVATE, Context
 from ui.door import Page, UploadDoor
 from ui.service import keep_the_mail_of_the_present, login
 from ui.texts import Texts
@@ -44,6 +44,11 @@ class Tab(Protocol):
         Returns:
             Its choices of models, which change while models load.
         """
+        ...
+
+    @property
+    def translate(self) -> gr.Checkbox:
+        """Whether answers come in Spanish too."""
         ...
 
 
@@ -86,10 +91,19 @@ def build(pipeline: Pipeline, host: ModelHost, settings: Settings, *, visitors: 
                 with gr.Tab(context.texts.later(f"tab.{name}"), id=name, elem_id=f"tab-{name}"):
                     choices += tab.build()
         opened = banner.wire(page, choices)
+        others = []
         for tab in made.values():
             if isinstance(tab, AskTab):
                 tab.links.wire(opened, tabs)
                 tab.shelf.wire(opened, banner.ticked)
+            else:  # where no address says otherwise
+                others.append(tab.translate)
+
+        def in_spanish(visitor: gr.Request) -> dict[gr.Checkbox, Any]:
+            chosen = True if context.texts.language_of(visitor) == "es" else gr.skip()
+            return dict.fromkeys(others, chosen)
+
+        opened.then(in_spanish, outputs=others, **PRIVATE)
     # With an open API a direct POST would go round the queue, and round its limit.
     page.queue(api_open=False, max_size=settings.max_queue)
     keep_the_mail_of_the_present(page)
@@ -129,7 +143,7 @@ def launch_options(settings: Settings, page: Page, *, routes: Sequence[BaseRoute
         "show_error": False,
         "run_history": False,
         "footer_links": ["api", "gradio", "settings"],
-        "state_session_capacity": 256,
+        "state_session_capacity": 1024,
         "theme": build_theme(),
         "css_paths": styles,
         "js": "\n".join(path.read_text("utf-8") for path in sorted((ASSETS / "scripts").glob("*.js"))),

@@ -7,7 +7,7 @@ import base64
 import io
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from typing import Any
 
@@ -21,10 +21,10 @@ from inference.sentences import Sentence
 from inference.tasks import TASKS
 from ui import inputs, markup
 from ui.context import PRIVATE, QUEUE, Context
-from ui.faults import new_request_id, sentence, toast
+from ui.faults import new_request_id, sentence
 from ui.inputs import FIRST_TASK, Asked
 from ui.markup import Row, Words
-from ui.turns import Superseded, Turns
+from ui.turns import Superseded, Turn, Turns
 
 Update = dict[Any, Any]
 
@@ -112,6 +112,10 @@ class Runs:
         """Whether a run of this visitor has begun and not ended."""
         return self._turns.taken(visitor.session_hash or "")
 
+    def turn(self, visitor: gr.Request) -> AbstractContextManager[Turn]:
+        """Lets Stop and a newer run find what is done before `answer`."""
+        return self._turns.take(visitor.session_hash or "")
+
     def answer(self, visitor: gr.Request, jobs: Iterable[Job]) -> Iterator[Outcome | None]:
         """What comes of each request, as it is known, and None now and then.
 
@@ -126,7 +130,7 @@ class Runs:
         """
         with (
             self._context.visitors.admit(visitor) as visit,
-            self._turns.take(visitor.session_hash or "") as turn,
+            self.turn(visitor) as turn,
             closing(self._context.answers(visit, jobs, stopped=lambda: turn.stopped)) as outcomes,
         ):
             told = time.monotonic()
@@ -156,14 +160,6 @@ class Runs:
     def stopped(self, words: Words) -> str:
         """The note that says that the visitor stopped the run."""
         return markup.notes([words.texts.now("run.note_stopped", words.language)])
-
-    @contextmanager
-    def told(self, words: Words) -> Iterator[None]:
-        """Turns what fails inside into a message on the page."""
-        try:
-            yield
-        except Exception as error:
-            raise toast(self.sentence(error, words)) from None
 
     def row(self, row: Row, outcome: Outcome, words: Words, *, request_id: str) -> tuple[Row, Image.Image | None]:
         """A row with what came of its picture, and the picture with what was found in it, no larger than a page."""

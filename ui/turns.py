@@ -30,6 +30,11 @@ class Turn:
     picture_gone: bool = False
     superseded: bool = False
 
+    @property
+    def outdated(self) -> bool:
+        """Whether nobody wants to see what comes of it any more."""
+        return self.picture_gone or self.superseded
+
 
 class Turns:
     """The answers that are being given, one a visitor."""

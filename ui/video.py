@@ -18,11 +18,11 @@ from inference.sentences import Sentence
 from inference.settings import Settings
 from inference.types import Request
 from inference.video import Clip, ClipLimits, Frame, open_clip
-from ui import components, examples, fields, inputs, markup
+from ui import components, examples, faults, fields, inputs, markup
 from ui.components import Parcel
 from ui.context import PRIVATE, Context
 from ui.exports import PACKING, SAVE
-from ui.faults import new_request_id, toast
+from ui.faults import new_request_id, no_longer_kept, toast
 from ui.look import LABELS
 from ui.markup import Row, Words
 from ui.runs import Runs, Update, given_up, labels_in
@@ -138,7 +138,8 @@ class VideoTab:
                     elem_id="video-clip",
                     elem_classes="media",
                 )
-                fields.build_refusal(self._context.texts, "video-clip", "video.only")
+                most = self._limits.max_megabytes
+                fields.build_refusal(self._context.texts, "video-clip", "video.only", megabytes=most)
                 asked = self._runs.build()
                 frames = gr.Slider(
                     1,
@@ -164,6 +165,11 @@ class VideoTab:
         stop = "(clip) => { document.getElementById('video-stop')?.click(); return [clip]; }"
         gr.on([clip.upload, clip.clear], self.inspect, clip, shown, js=stop, **PRIVATE)
         return [asked.model]
+
+    @property
+    def translate(self) -> gr.Checkbox:
+        """Whether answers come in Spanish too."""
+        return self._runs.asked.translate
 
     def _build_results(self) -> Shown:
         later = self._context.texts.later
@@ -259,18 +265,21 @@ class VideoTab:
             yield ended | {shown.notes: markup.notes([message], tone="error")}
             raise toast(message) from None
 
-    def pack(self, visitor: gr.Request, told: Told) -> File | None:
+    def pack(self, visitor: gr.Request, told: Told) -> File:
         """One zip of everything that came of the last run."""
         words = self._runs.words(visitor)
-        with self._runs.told(words):
-            return zip_of(told, self._limits, language=labels_in(words)) if told.languages else None
+        with faults.told(words):
+            if not told.languages:
+                raise no_longer_kept()
+            return zip_of(told, self._limits, language=labels_in(words))
 
-    def _subtitler(self, form: str, language: str) -> Callable[..., File | None]:
+    def _subtitler(self, form: str, language: str) -> Callable[..., File]:
         """The handler that makes the subtitles of the last run."""
 
-        def make(told: Told) -> File | None:
+        def make(visitor: gr.Request, told: Told) -> File:
             if language not in told.languages:
-                return None
+                with faults.told(self._runs.words(visitor)):
+                    raise no_longer_kept()
             return File(f"{_stem(told)}.{language}.{form}", told.subtitles(form, language).encode())
 
         return make

@@ -1,16 +1,18 @@
-// A file of another kind than its field takes is refused in the page's language, before gradio hears of it: gradio's
-// own words are English, and they cover the field.
+// A file of another kind or size than its field takes is refused in the page's language, before gradio hears of it:
+// gradio's own words are English, cover the field and name another limit, and one file would keep out all others.
 
-const noteOf = (field) => document.querySelector(`#${field.id}-only .note`);
+const notesOf = (field) => [...document.querySelectorAll(`#${field.id}-only .note`)];
 
 const refuse = (event, files) => {
   const field = event.target.closest?.(".media");
   const input = field?.querySelector("input[type=file]");
-  const note = input && noteOf(field);
-  if (!note || !files?.length) return;
-  const fitting = [...files].filter((file) => file.type.startsWith(input.accept.replace("*", "")));
-  note.hidden = true;
-  if (fitting.length === files.length) return;
+  const [otherKind, tooLarge] = input ? notesOf(field) : [];
+  if (!tooLarge || !files?.length) return;
+  const all = [...files];
+  const ofKind = all.filter((file) => file.type.startsWith(input.accept.replace("*", "")));
+  const fitting = ofKind.filter((file) => file.size <= tooLarge.dataset.most);
+  otherKind.hidden = tooLarge.hidden = true;
+  if (fitting.length === all.length) return;
   event.preventDefault();
   event.stopPropagation();
   event.target.dispatchEvent(new DragEvent("dragleave", { bubbles: true })); // else it still waits for the drop
@@ -20,7 +22,8 @@ const refuse = (event, files) => {
     input.files = kept.files;
     input.dispatchEvent(new Event("change"));
   }
-  note.hidden = false;
+  otherKind.hidden = ofKind.length === all.length;
+  tooLarge.hidden = fitting.length === ofKind.length;
 };
 
 document.addEventListener("change", (event) => refuse(event, event.target.files), true);
@@ -29,5 +32,5 @@ document.addEventListener("drop", (event) => refuse(event, event.dataTransfer?.f
 // Whatever is done next, the refusal has been read.
 document.addEventListener("click", (event) => {
   if (!event.target.closest("button")) return;
-  document.querySelectorAll(".media").forEach((field) => noteOf(field)?.setAttribute("hidden", ""));
+  document.querySelectorAll(".media").forEach((field) => notesOf(field).forEach((note) => (note.hidden = true)));
 });

@@ -6,7 +6,9 @@ const noteLanguage = () => {
   if (!/^[a-z]{2}$/.test(shown ?? "")) return;
   document.documentElement.lang = shown; // gradio's own page says "en" whatever it shows
   if (document.cookie.includes(`page_language=${shown}`)) return;
-  document.cookie = `page_language=${shown}; path=/; SameSite=Lax`;
+  // A Space is shown in a frame of another site, where no other cookie is kept.
+  const kept = location.protocol === "https:" ? "SameSite=None; Secure; Partitioned" : "SameSite=Lax";
+  document.cookie = `page_language=${shown}; path=/; ${kept}`;
 };
 
 new MutationObserver(noteLanguage).observe(document.body, { subtree: true, childList: true, characterData: true });

@@ -5,13 +5,20 @@
 const button = (kind) =>
   [...document.querySelectorAll(`.${kind}-button`)].find((found) => found.offsetParent !== null && !found.disabled);
 
+// Keys by which an input method chooses characters mean nothing else.
+const composing = (event) => event.isComposing || event.keyCode === 229;
+
+// Escape closes them first.
+const inFront = (event) => document.fullscreenElement || event.target.closest?.("[role=listbox], [role=dialog], dialog");
+
 document.addEventListener("keydown", (event) => {
+  if (composing(event)) return;
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
     // The last words typed reach gradio with the input event, which is past by now.
     button("run")?.click();
     event.preventDefault();
   } else if (event.key === "Escape") {
-    button("stop")?.click();
+    if (!inFront(event)) button("stop")?.click();
   } else if (event.repeat && event.target.closest?.(".stop-button")) {
     event.preventDefault(); // Enter, still held down on what was Run
   }
@@ -86,7 +93,7 @@ document.addEventListener("click", (event) => {
 
 document.addEventListener("keydown", (event) => {
   const field = event.target.closest?.(".pane:not(.results)") && event.target.matches("textarea, [type=text]");
-  if (field && event.key === "Enter" && !event.shiftKey) begin(event.target, true);
+  if (field && event.key === "Enter" && !event.shiftKey && !composing(event)) begin(event.target, true);
 });
 
 document.addEventListener("click", async (event) => {
