@@ -51,12 +51,12 @@ def build_refusal(texts: Texts, field: str, key: str, *, megabytes: float) -> No
         key: Of the sentence that says what kind of files it takes.
         megabytes: How large they may be, in units of 1024 × 1024 bytes.
     """
-    note = '<p class="note error {name}" data-most="{most}" role="alert" hidden>{text}</p>'
+    # Gradio translates one text of an HTML component.
+    note = '<p class="note error" role="alert" {more} hidden>{text}</p>'
+    components.html(note.format(more="", text=texts.later(key)), elem_id=f"{field}-only")
+    most = f'data-most="{int(megabytes * 2**20)}"'
     too_large = f"{texts.later('files.too_large')} {megabytes:g} MB."
-    texts_of = {"other-kind": texts.later(key), "too-large": too_large}
-    most = int(megabytes * 2**20)
-    notes = (note.format(name=name, most=most, text=text) for name, text in texts_of.items())
-    components.html("".join(notes), elem_id=f"{field}-only")
+    components.html(note.format(more=most, text=too_large), elem_id=f"{field}-too-large")
 
 
 def _checker(context: Context) -> Callable[..., str]:

@@ -1,7 +1,7 @@
 // A file of another kind or size than its field takes is refused in the page's language, before gradio hears of it:
 // gradio's own words are English, cover the field and name another limit, and one file would keep out all others.
 
-const notesOf = (field) => [...document.querySelectorAll(`#${field.id}-only .note`)];
+const notesOf = (field) => ["only", "too-large"].map((name) => document.querySelector(`#${field.id}-${name} .note`));
 
 const refuse = (event, files) => {
   const field = event.target.closest?.(".media");
@@ -32,5 +32,5 @@ document.addEventListener("drop", (event) => refuse(event, event.dataTransfer?.f
 // Whatever is done next, the refusal has been read.
 document.addEventListener("click", (event) => {
   if (!event.target.closest("button")) return;
-  document.querySelectorAll(".media").forEach((field) => notesOf(field).forEach((note) => (note.hidden = true)));
+  document.querySelectorAll(".media").forEach((field) => notesOf(field).forEach((note) => note?.setAttribute("hidden", "")));
 });

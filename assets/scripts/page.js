@@ -9,7 +9,7 @@ const button = (kind) =>
 const composing = (event) => event.isComposing || event.keyCode === 229;
 
 // Escape closes them first.
-const inFront = (event) => document.fullscreenElement || event.target.closest?.("[role=listbox], [role=dialog], dialog");
+const inFront = (event) => document.fullscreenElement || event.target.closest?.("[role=combobox], [role=dialog], dialog");
 
 document.addEventListener("keydown", (event) => {
   if (composing(event)) return;

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import threading
 import zipfile
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from playwright.sync_api import Locator, Page, expect
 from playwright.sync_api import TimeoutError as NotInTime
 from pycocotools.coco import COCO
 
+from inference.images import open_picture
 from inference.overlay import colour_of
 from inference.sentences import Sentence
 from tests.support.serving import StandInPipeline, thing
@@ -350,6 +353,69 @@ def test_taking_the_picture_away_ends_the_answer_about_it_without_a_trace(
     expect(visitor.page.locator("#answer-panel")).to_contain_text("The answer appears here.")
     expect(visitor.page.locator("#status")).to_be_empty()
     expect(visitor.page.locator("#notes")).to_be_empty()
+
+
+@pytest.fixture
+def opening(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Pictures of questions are opened when it is set; a large one takes seconds."""
+    go = threading.Event()
+
+    def wait_and_open(*arguments: Any) -> Image.Image:
+        assert go.wait(60)
+        return open_picture(*arguments)
+
+    monkeypatch.setattr("ui.inputs.open_picture", wait_and_open)
+    yield go
+    go.set()
+
+
+@pytest.mark.parametrize("name", ["Stop", "Remove Image"])
+def test_an_answer_is_ended_while_its_picture_is_being_opened(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, opening: threading.Event, name: str
+) -> None:
+    visitor = visit(url)
+    visitor.upload(picture)
+    visitor.run()
+    expect(visitor.page.locator("#stop")).to_be_visible()
+    with visitor.page.expect_response(lambda response: response.request.method == "POST"):
+        visitor.page.get_by_role("button", name=name).click()
+    opening.set()
+    expect(visitor.page.locator("#run")).to_be_enabled()
+    if name == "Stop":
+        expect(visitor.page.locator("#status")).to_contain_text("Stopped.")
+    else:
+        expect(visitor.page.locator("#answer-panel")).to_contain_text("The answer appears here.")
+    assert pipeline.requests == []
+
+
+def test_the_latest_question_is_answered_whichever_picture_is_open_first(
+    visit: Any, url: str, pipeline: StandInPipeline, opening: threading.Event
+) -> None:
+    visitor = visit(url)
+    visitor.page.locator(".example").first.click()
+    expect(visitor.page.locator("#stop")).to_be_visible()
+    visitor.choose("Answer")
+    visitor.field("Question").fill("how many?")
+    with visitor.page.expect_response(lambda response: "/queue/join" in response.url):
+        visitor.field("Question").press("Enter")
+    opening.set()
+    expect(visitor.page.locator(ANSWER).first).to_have_text("two red boats")
+    expect(visitor.page.locator("#run")).to_be_enabled()
+    assert [request.task for request in pipeline.requests] == ["answer"]
+
+
+def test_clear_ends_the_answer_that_is_being_written(found: Any, pipeline: StandInPipeline) -> None:
+    page = found.page
+    ask(found, "Find", "boat")
+    pipeline.held = True
+    found.run()
+    expect(page.locator("#stop")).to_be_visible()
+    expect(page.locator("[data-testid=writing]")).to_be_visible()
+    page.locator("#thread").get_by_role("button", name="Clear").click()
+    assert pipeline.cancelled.wait(10)
+    expect(page.locator("#run")).to_be_enabled()
+    expect(page.locator("#results")).to_contain_text("The answer appears here.")
+    expect(page.locator("#thread")).not_to_be_visible()
 
 
 # Live controls

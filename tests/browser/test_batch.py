@@ -37,9 +37,9 @@ def pictures(tmp_path: Path) -> list[Path]:
     return paths
 
 
-def open_tab(visitor: Any) -> Page:
+def open_tab(visitor: Any, name: str = "Many pictures") -> Page:
     page: Page = visitor.page
-    page.get_by_role("tab", name="Many pictures").click()
+    page.get_by_role("tab", name=name).click()
     return page
 
 
@@ -87,6 +87,17 @@ def test_files_of_another_kind_are_left_out_and_the_others_stay(
     page.locator("#batch-pictures input[type=file]").set_input_files([pictures[0], path, pictures[2]])
     expect(page.locator("#batch-pictures .gallery-item")).to_have_count(2)
     expect(page.get_by_role("alert")).to_contain_text("Only pictures can be added here")
+
+
+def test_a_file_that_is_too_large_is_left_out_and_the_others_stay(
+    visit: Any, url: str, pictures: list[Path], tmp_path: Path
+) -> None:
+    large = tmp_path / "large.png"
+    large.write_bytes(pictures[0].read_bytes() + bytes(2 * 2**20))
+    page = open_tab(visit(url, locale="es-ES"), "Muchas imágenes")
+    page.locator("#batch-pictures input[type=file]").set_input_files([pictures[0], large, pictures[2]])
+    expect(page.locator("#batch-pictures .gallery-item")).to_have_count(2)
+    expect(page.get_by_role("alert")).to_have_text("Este archivo es demasiado grande. El límite es de 2 MB.")
 
 
 def test_the_zip_holds_every_answer_and_opens_in_other_tools(

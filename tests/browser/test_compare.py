@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from playwright.sync_api import expect
 
 from inference.errors import Busy
+from inference.images import open_picture
 from inference.pipeline import Progress
 from inference.sentences import Sentence
 from inference.types import Request, Result
@@ -116,6 +118,34 @@ def test_a_comparison_that_cannot_begin_leaves_the_last_one(compare: Compare) ->
     expect(compare.page.locator("#compare-status")).to_contain_text("Type a question about the picture.")
     expect(compare.side("left").locator("[data-testid=side-answer]")).to_have_text("two red boats")
     expect(compare.page.locator("#compare-differences")).to_contain_text("Both say the same")
+
+
+def test_a_comparison_goes_with_its_picture(compare: Compare) -> None:
+    compare.run()
+    expect(compare.page.locator("#compare-differences")).to_contain_text("Both say the same")
+    compare.page.locator("#compare-picture").get_by_role("button", name="Remove Image").click()
+    expect(compare.page.locator("#compare-status")).to_contain_text("side by side")
+    expect(compare.page.locator("#compare-differences")).to_be_hidden()
+    expect(compare.side("left").locator("[data-testid=side-answer]")).to_have_count(0)
+
+
+def test_stop_is_heard_while_the_picture_is_being_opened(
+    compare: Compare, pipeline: TwoVoices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+
+    def wait_and_open(*arguments: Any) -> Image.Image:
+        assert go.wait(60)
+        return open_picture(*arguments)
+
+    monkeypatch.setattr("ui.compare.open_picture", wait_and_open)
+    compare.run()
+    with compare.page.expect_response(lambda response: response.request.method == "POST"):
+        compare.page.locator("#compare-stop").click()
+    go.set()
+    expect(compare.page.locator("#compare-status")).to_contain_text("You stopped this.")
+    expect(compare.page.locator("#compare-run")).to_be_enabled()
+    assert pipeline.voices[LEFT].requests == []
 
 
 def test_no_line_ends_the_table_of_times(compare: Compare) -> None:

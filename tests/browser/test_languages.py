@@ -33,6 +33,13 @@ BUSY = Busy(Sentence("{count} requests are waiting already. Try again in a minut
 FOUND_NOTHING = Sentence("Not found: {names}.", names="<i>key</i>")
 
 
+def test_who_reads_spanish_gets_spanish_in_every_tab(visit: Any, url: str) -> None:
+    page = visit(url, locale="es-ES").page
+    for prefix, tab in {"": "Una imagen", "batch-": "Muchas imágenes", "video-": "Vídeo"}.items():
+        page.get_by_role("tab", name=tab).click()
+        expect(page.locator(f"#{prefix}translate input")).to_be_checked()
+
+
 @pytest.mark.parametrize("words", [SPANISH, CHINESE], ids=["Spanish", "Chinese"])
 def test_page_errors_and_problems_speak_the_language_of_the_browser(
     visit: Any, url: str, pipeline: StandInPipeline, picture: Path, words: dict[str, str]

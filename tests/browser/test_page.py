@@ -221,6 +221,34 @@ def test_stop_keeps_what_was_written_and_frees_the_model(
     assert pipeline.cancelled.wait(10)
 
 
+def test_keys_of_an_input_method_and_of_open_lists_run_and_stop_nothing(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path
+) -> None:
+    composed = (
+        "(field, key) => field.dispatchEvent(new KeyboardEvent('keydown', {key, isComposing: true, bubbles: true}))"
+    )
+    pipeline.held = True
+    visitor = visit(url)
+    page = visitor.page
+    visitor.upload(picture)
+    visitor.choose("Answer")
+    field = visitor.field("Question")
+    field.fill("wen hao")
+    page.evaluate(f"([key]) => ({composed})(document.querySelector('#question textarea'), key)", ["Enter"])
+    assert page.locator("#results").evaluate("pane => pane.style.minHeight") == ""
+    visitor.run()
+    expect(page.locator("[data-testid=writing]")).to_be_visible()
+    page.evaluate("() => { window.stops = 0; document.querySelector('#stop').onclick = () => stops++; }")
+    page.evaluate(f"([key]) => ({composed})(document.querySelector('#question textarea'), key)", ["Escape"])
+    page.get_by_text("Advanced").click()
+    page.locator("#language").get_by_role("combobox").click()
+    page.keyboard.press("Escape")
+    assert page.evaluate("stops") == 0
+    page.locator("h1").first.click()
+    page.keyboard.press("Escape")
+    assert page.evaluate("stops") == 1
+
+
 def test_control_and_enter_run(visit: Any, url: str, picture: Path) -> None:
     visitor = visit(url)
     visitor.upload(picture)

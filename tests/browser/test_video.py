@@ -223,19 +223,12 @@ def no_video(folder: Path) -> Path:
     return path
 
 
-def too_large(folder: Path) -> Path:
-    path = make_clip(folder / "clip.mp4")
-    path.write_bytes(path.read_bytes() + bytes(1_200_000))
-    return path
-
-
 @pytest.mark.parametrize(
     ("make", "words"),
     [
         (too_long, "lasts 8.0 seconds; at most 5"),
         (sound_alone, "only sound"),
         (no_video, "not a video that can be opened"),
-        (too_large, "at most 1 MB"),
     ],
 )
 def test_what_cannot_be_used_is_refused_when_it_is_added_and_when_it_is_run(
@@ -260,6 +253,17 @@ def test_a_run_that_cannot_begin_leaves_the_subtitles_of_the_last_one(visit: Any
     page.locator("#video-run").click()
     expect(page.locator("#video-notes")).to_contain_text("Type a question about the picture.")
     expect(page.locator("#video-downloads")).to_be_visible()
+
+
+def test_a_clip_that_is_too_large_is_refused_before_it_is_sent(
+    visit: Any, url: str, pipeline: StandInPipeline, tmp_path: Path
+) -> None:
+    path = make_clip(tmp_path / "clip.mp4")
+    path.write_bytes(path.read_bytes() + bytes(1_200_000))
+    page = open_tab(visit(url))
+    page.locator("#video-clip input[type=file]").set_input_files(path)
+    expect(page.get_by_role("alert")).to_have_text("This file is too large. The limit is 1 MB.")
+    expect(page.locator("video.clip")).not_to_be_visible()
 
 
 def test_without_a_clip_the_page_asks_for_one(visit: Any, url: str) -> None:
