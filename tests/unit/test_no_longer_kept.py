@@ -1,0 +1,56 @@
+"""What a visitor is told who comes back to answers that the server has forgotten, as it does after an hour."""
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from inference.images import Limits
+from inference.settings import Settings
+from tests.support.serving import StandInHost, StandInPipeline
+from ui.answers import Answers
+from ui.batch import BatchTab
+from ui.context import Context
+from ui.texts import Texts
+from ui.thread import Thread
+from ui.turns import Turns
+from ui.video import Told, VideoTab
+from ui.visitors import Visitors
+
+VISITOR: Any = gr.Request(session_hash="visitor", headers={"accept-language": "es"})
+
+
+def click(data: dict[str, Any]) -> gr.EventData:
+    return gr.EventData(None, data)
+
+
+@pytest.mark.parametrize(
+    "come_back",
+    [
+        pytest.param(lambda context: BatchTab(context).pack(VISITOR, ()), id="the zip of many pictures"),
+        pytest.param(lambda context: VideoTab(context).pack(VISITOR, Told()), id="the zip of a clip"),
+        pytest.param(lambda context: VideoTab(context)._subtitler("srt", "en")(VISITOR, Told()), id="subtitles"),
+        pytest.param(
+            lambda context: Answers(context, Turns())._exporter("json")(
+                VISITOR, thread=Thread(), threshold=0, opacity=50, parts="masks", labels="en"
+            ),
+            id="a file of an answer",
+        ),
+        pytest.param(
+            lambda context: Answers(context, Turns()).restore(click({"entry": "0"}), VISITOR, thread=Thread()),
+            id="an earlier answer",
+        ),
+    ],
+)
+def test_what_is_forgotten_is_said_to_be(come_back: Callable[[Context], object]) -> None:
+    context = Context(
+        pipeline=StandInPipeline(),  # type: ignore[arg-type]
+        host=StandInHost(),  # type: ignore[arg-type]
+        settings=Settings(),
+        limits=Limits(),
+        texts=Texts.read(),
+        visitors=Visitors(at_once=1),
+    )
+    with pytest.raises(gr.Error, match="Esta respuesta ya no se conserva"):
+        come_back(context)
