@@ -224,17 +224,13 @@ class ModelHost:
                 loader.start()
 
     def _load_all(self, with_translators: bool) -> None:
-        def progress(fraction: float, what: str) -> None:
-            self._go_on()
-            logger.info("%3.0f %%  %s", fraction * 100, what)
-
         there: list[Translators] = []
         for index in range(len(self._choices)):
             self._load_one(index)
             with self._lock:
                 hosted = self._hosted.get(self._statuses[index].name)
             if with_translators and hosted is not None and hosted.translators not in there:
-                hosted.translators.download(progress)
+                hosted.translators.download(self._log_progress)
                 there.append(hosted.translators)
 
     def _load_one(self, index: int) -> None:
@@ -271,8 +267,7 @@ class ModelHost:
 
     def _host(self, index: int, name: str) -> HostedModel:
         def progress(fraction: float, what: str) -> None:
-            self._go_on()
-            logger.info("%3.0f %%  %s", fraction * 100, what)
+            self._log_progress(fraction, what)
             with self._lock:
                 loading = self._statuses[index].state == "loading"
             if loading:  # an engine that makes a new batch after a fault is ready all the while
@@ -294,14 +289,15 @@ class ModelHost:
         )
         return HostedModel(loaded, engine, self._translators(loaded))
 
-    def _go_on(self) -> None:
-        """Ends whoever downloads or warms up while the app is being closed; what is there in part is deleted.
+    def _log_progress(self, fraction: float, what: str) -> None:
+        """Logs how far something is; while the app is being closed, ends it, and what is there in part is deleted.
 
         Raises:
-            ModelUnavailable: It is.
+            ModelUnavailable: The app is being closed.
         """
         if self._closed:
             raise ModelUnavailable(Sentence("The app is being shut down."))
+        logger.info("%3.0f %%  %s", fraction * 100, what)
 
     def _broke(self, index: int, lost_device: bool) -> None:
         """An engine cannot go on. It tells so in a thread of its own, which it may have to end: so in another here."""
@@ -381,7 +377,7 @@ def host_models(settings: Settings, *, lost: Callable[[], None] | None = None) -
     dtype, quantize = settings.dtype, settings.quantize
 
     @cache
-    def translators(sources: tuple[tuple[str, str], ...]) -> Translators:  # several models share what they share
+    def translators(sources: tuple[tuple[str, str], ...]) -> Translators:  # models with the same ones share them
         return Translators(dict(sources), device=device)
 
     return ModelHost(
