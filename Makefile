@@ -8,8 +8,8 @@ PYTHON ?= python3
 PIP_ARGS ?=
 ARGS ?=
 BIN := .venv/bin
-# Two at a time, each file as a whole; a browser beside models would wait too long for its pages.
-PARALLEL := -n 2 --dist loadfile
+# Two at a time, each file as a whole, the longest first; a browser beside models would wait too long for its pages.
+PARALLEL := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: run test lint clean
 

@@ -16,7 +16,7 @@ from inference.images import open_picture
 from inference.pipeline import Progress
 from inference.types import Result
 from ui import exports, results, thread
-from ui.components import Picture
+from ui.components import Picture, pressed
 from ui.context import PRIVATE, Context
 from ui.faults import no_longer_kept, told
 from ui.look import Shown
@@ -73,11 +73,7 @@ class Answers:
         gr.on(redrawing, self.redraw, inputs_kwargs=shown, outputs=drawn, trigger_mode="always_last", **PRIVATE)
         panel.entries.select(self.restore, inputs_kwargs=shown, outputs=self.outputs, **PRIVATE)
         panel.entries.clear(self.clear, outputs=self.outputs, **PRIVATE)
-        for name, button in self._exports.buttons.items():
-            packed = button.click(
-                self._exporter(name), inputs_kwargs=shown, outputs=self._exports.parcel, **exports.PACKING
-            )
-            packed.success(None, inputs=self._exports.parcel, js=exports.SAVE, **PRIVATE)
+        exports.wire(self._exports.buttons.values(), self.export, parcel=self._exports.parcel, inputs_kwargs=shown)
         # In the browser, so that it cannot come after the first words of an answer about the new picture.
         forgotten = self._forgotten(self._context.texts.later("result.empty"))
         script = f"() => {{ document.getElementById('stop')?.click(); return {json.dumps([*forgotten.values()])}; }}"
@@ -158,18 +154,15 @@ class Answers:
         self._turns.stop(visitor.session_hash or "")
         return self.forgotten(self._words(visitor)) | {self._thread.thread: Thread()}
 
-    def _exporter(self, name: str) -> Callable[..., File]:
-        """The handler that makes the file of the answer that is shown, in one format."""
-
-        def export(visitor: gr.Request, *, thread: Thread, **controls: Any) -> File:
-            words, kept = self._words(visitor), thread.shown
-            look = Shown.of(**controls, language=words.language)
-            with told(words):
-                if kept is None:
-                    raise no_longer_kept()
-                return exports.make(kept, name, look=look, limits=self._context.limits)
-
-        return export
+    def export(self, event: gr.EventData, visitor: gr.Request, *, thread: Thread, **controls: Any) -> File:
+        """The file of the answer that is shown, in the format whose button was pressed."""
+        words, kept = self._words(visitor), thread.shown
+        look = Shown.of(**controls, language=words.language)
+        with told(words):
+            if kept is None:
+                raise no_longer_kept()
+            wanted = pressed(event, self._exports.buttons)
+            return exports.make(kept, wanted, look=look, limits=self._context.limits)
 
     def _forgotten(self, sentence: str) -> Update:
         """The page without any answer.

@@ -258,49 +258,42 @@ class Endpoints:
 def build(context: Context) -> None:
     """Adds the endpoints to the page, where nobody sees them."""
     endpoints = Endpoints(context)
-    inputs: Mapping[str, Callable[[], gr.components.Component]] = {
-        "image": lambda: Picture(type="filepath", label="image"),
-        "question": lambda: Line(placeholder="How many moons are there?", label="question"),
-        "answer": lambda: Line(placeholder="two", label="answer"),
-        "objects": lambda: Line(placeholder="moon ; house", label="objects"),
-        "prompt": lambda: Line(placeholder="detect moon", label="prompt"),
-        "length": lambda: Choice(list(LENGTHS), value="short", label="length"),
-        "language": lambda: Choice(list(LANGUAGES), value="en", label="language"),
-        "translate": lambda: gr.Checkbox(False, label="translate"),
-        "input_language": lambda: Choice(["en", "es"], value="en", label="input_language"),
-        "model": lambda: Line("", label="model"),
-    }
     with gr.Column(visible=False):
+        # Shared by the endpoints: a browser goes through all components times all events when it opens the page.
+        inputs: dict[str, gr.components.Component] = {
+            "image": Picture(type="filepath", label="image"),
+            "question": Line(placeholder="How many moons are there?", label="question"),
+            "answer": Line(placeholder="two", label="answer"),
+            "objects": Line(placeholder="moon ; house", label="objects"),
+            "prompt": Line(placeholder="detect moon", label="prompt"),
+            "length": Choice(list(LENGTHS), value="short", label="length"),
+            "language": Choice(list(LANGUAGES), value="en", label="language"),
+            "translate": gr.Checkbox(False, label="translate"),
+            "input_language": Choice(["en", "es"], value="en", label="input_language"),
+            "model": Line("", label="model"),
+        }
+        result, drawn, called = gr.JSON(label="result"), Drawing(label="drawn"), gr.Button()
         for task in TASKS:
             function = getattr(endpoints, task)
-            gr.Button(task).click(
-                function,
-                [inputs[name]() for name in parameters_of(function)],
-                [gr.JSON(label="result"), Drawing(label="drawn")],
-                api_name=task,
-                **QUEUE,
-            )
-        gr.Button("video").click(
+            taken = [inputs[name] for name in parameters_of(function)]
+            called.click(function, taken, [result, drawn], api_name=task, **QUEUE)
+        called.click(
             endpoints.video,
             [
                 clip_file(label="video"),
                 Choice(list(CLIP_TASKS), value="describe", label="task"),
                 Line("", label="text"),
                 gr.Number(context.settings.video_frames, precision=0, label="frames"),
-                gr.Checkbox(False, label="translate"),
-                Line("", label="model"),
+                inputs["translate"],
+                inputs["model"],
             ],
-            gr.JSON(label="result"),
+            result,
             api_name="video",
             **QUEUE,
         )
-        gr.Button("export").click(
+        called.click(
             endpoints.export,
-            [
-                Picture(type="filepath", label="image"),
-                Told(label="result"),
-                Choice(list(EXPORTS), value="zip", label="format"),
-            ],
+            [inputs["image"], Told(label="result"), Choice(list(EXPORTS), value="zip", label="format")],
             Parcel(label="file"),
             api_name="export",
             **exports.PACKING | {"api_visibility": "public"},

@@ -1,7 +1,7 @@
 """The tab in which a person asks about one picture: all its wiring, and the handlers behind it."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -13,9 +13,10 @@ from inference.tasks import MAX_TEXT_CHARACTERS, TASKS
 from inference.types import Result
 from ui import examples, fields, inputs
 from ui.answers import Answers
+from ui.components import pressed
 from ui.context import PRIVATE, QUEUE, Context
-from ui.examples import Example, Shelf
-from ui.faults import new_request_id, sentence, toast
+from ui.examples import Shelf
+from ui.faults import new_request_id, sentence, toast, told
 from ui.links import Links
 from ui.markup import Words
 from ui.results import Update
@@ -82,30 +83,28 @@ class AskTab:
             gr.on([buttons.run.click, *(text.submit for text in fields.texts)], trigger_mode="once", **answering)
         ]
         filling = {"outputs": list(vars(fields).values())} | PRIVATE
-        for card, example in zip(cards, self._examples, strict=True):
-            started.append(card.click(self._filler(example), **filling).then(**answering))
-        for click in self._answers.clicks:
-            started.append(click(self.ask_for, **filling).success(**answering))
+        for clicks, fill in (([card.click for card in cards], self.fill), (self._answers.clicks, self.ask_for)):
+            # A click takes over from what another one has asked, which then ends.
+            started.append(gr.on(clicks, fill, **filling).success(trigger_mode="multiple", **answering))
         buttons.wire(started)
         buttons.stop.click(self.stop, fields.image, **PRIVATE)
 
-    def _filler(self, example: Example) -> Callable[[gr.Request], Update]:
-        """The handler that puts an example into the form."""
-
-        def fill(visitor: gr.Request) -> Update:
-            fields = self._inputs
-            update: Update = {
-                fields.image: str(example.picture),
-                fields.task: example.task,
-                fields.length: example.length,
-                fields.translate: example.translate or self._context.texts.language_of(visitor) == "es",
-                fields.typed_in_spanish: False,
-            }
-            if name := TASKS[example.task].text:
-                update[getattr(fields, name)] = example.text
-            return update
-
-        return fill
+    def fill(self, event: gr.EventData, visitor: gr.Request) -> Update:
+        """Puts the example into the form whose card was clicked."""
+        words = Words(self._context.texts, self._context.texts.language_of(visitor))
+        with told(words):
+            example = self._examples[pressed(event, dict(enumerate(self.shelf.cards)))]
+        fields = self._inputs
+        update: Update = {
+            fields.image: str(example.picture),
+            fields.task: example.task,
+            fields.length: example.length,
+            fields.translate: example.translate or words.language == "es",
+            fields.typed_in_spanish: False,
+        }
+        if name := TASKS[example.task].text:
+            update[getattr(fields, name)] = example.text
+        return update
 
     def ask_for(self, event: gr.EventData, visitor: gr.Request) -> Update:
         """Puts a thing into the form that was clicked in an answer.
@@ -171,8 +170,8 @@ class AskTab:
         """The last words of an answer that is not wanted any more."""
         if turn.superseded:
             return gr.skip()  # the last words are said twice, so they must be none
-        told = self._answers.forgotten(words) if turn.picture_gone else self._answers.stopped(words)
-        return told | self._buttons.update(busy=False)
+        last = self._answers.forgotten(words) if turn.picture_gone else self._answers.stopped(words)
+        return last | self._buttons.update(busy=False)
 
     def stop(self, visitor: gr.Request, image: str | None) -> None:
         """Tells the answer to stop, which it does at its next token; it then says so itself, or nothing.

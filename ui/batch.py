@@ -17,8 +17,8 @@ from inference.images import Limits, open_picture
 from inference.sentences import Sentence
 from ui import components, examples, fields, inputs, markup
 from ui.components import Parcel
-from ui.context import PRIVATE, Context
-from ui.exports import PACKING, SAVE
+from ui.context import Context
+from ui.exports import wire as wire_downloads
 from ui.faults import new_request_id, no_longer_kept, toast, told
 from ui.markup import Row, Words
 from ui.runs import Runs, Update, given_up, labels_in
@@ -129,8 +129,7 @@ class BatchTab:
         )
         pack = gr.Button(later("batch.pack"), visible=False, elem_id="batch-pack")
         parcel, kept = Parcel(visible=False), gr.State((), time_to_live=KEPT_FOR)
-        packed = pack.click(self.pack, kept, parcel, **PACKING)
-        packed.success(None, inputs=parcel, js=SAVE, **PRIVATE)
+        wire_downloads([pack], self.pack, parcel=parcel, inputs=kept)
         return Shown(status=status, notes=notes, rows=rows, drawings=drawings, pack=pack, kept=kept)
 
     def respond(self, visitor: gr.Request, *, pictures: list[str], **asked: Any) -> Iterator[Update]:

@@ -8,7 +8,7 @@ The components stand last: gradio writes a stub file beside the module of a subc
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import gradio as gr
 from gradio.data_classes import ImageData
@@ -19,6 +19,8 @@ from pydantic import ConfigDict
 
 from inference.exports import File
 from ui.texts import DEFAULT, Texts
+
+T = TypeVar("T")
 
 EVENTS_SCRIPT = Path(__file__).parent.parent / "assets" / "scripts" / "components" / "events.js"
 """Runs in each component that triggers events, not once a page as the scripts in the folder above it."""
@@ -37,6 +39,16 @@ def html(value: str, elem_id: str | None = None, *, events: bool = False) -> gr.
     """
     script = EVENTS_SCRIPT.read_text("utf-8") if events else None
     return gr.HTML(value, apply_default_css=False, js_on_load=script, elem_id=elem_id)
+
+
+def pressed(event: gr.EventData, buttons: Mapping[T, gr.Button]) -> T:
+    """Which button was pressed, of those that share an event.
+
+    Raises:
+        KeyError: None of them, which the page never says.
+    """
+    # By its id on the page: gradio makes a new component of one that has changed in a visitor's session.
+    return {button.elem_id: name for name, button in buttons.items()}[getattr(event.target, "elem_id", None)]
 
 
 def _sentence(key: str) -> str:

@@ -4,7 +4,7 @@ Knows components and which formats an answer has. Knows no format itself: that i
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -17,6 +17,7 @@ from inference.images import Limits, open_picture
 from inference.types import Result
 from ui import components
 from ui.components import Parcel
+from ui.context import PRIVATE
 from ui.look import Shown
 from ui.texts import Texts
 from ui.thread import Kept
@@ -68,6 +69,20 @@ class ExportPanel:
     def none(self) -> dict[Any, Any]:
         """While there is no answer."""
         return {self.panel: gr.update(visible=False)}
+
+
+def wire(buttons: Iterable[gr.Button], make: Callable[..., File], *, parcel: Parcel, **given: Any) -> None:
+    """Lets buttons hand a file to the browser.
+
+    Args:
+        buttons: One event for all of them: a browser that opens a page goes through all events for each component.
+        make: Makes the file; which button was pressed it learns by `pressed`.
+        parcel: Takes it to the browser.
+        given: What `make` is given, as gradio's events name it.
+    """
+    clicks = [button.click for button in buttons]
+    made = gr.on(clicks, make, outputs=parcel, trigger_mode="multiple", **given, **PACKING)
+    made.success(None, inputs=parcel, js=SAVE, **PRIVATE)
 
 
 def build(texts: Texts) -> ExportPanel:

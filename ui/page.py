@@ -19,6 +19,7 @@ from ui.banner import Banner
 from ui.batch import BatchTab
 from ui.compare import CompareTab
 from ui.context import PRIVATE, Context
+from ui.delivery import Delivery
 from ui.door import Page, UploadDoor
 from ui.service import keep_the_mail_of_the_present, login
 from ui.texts import Texts
@@ -121,7 +122,7 @@ def launch_options(settings: Settings, page: Page, *, routes: Sequence[BaseRoute
     """
     largest = max(settings.max_upload_mb, settings.max_video_mb)
     app: dict[str, Any] = {
-        "middleware": [Middleware(UploadDoor, max_megabytes=largest, keep_for=HOUR)],
+        "middleware": [Middleware(Delivery), Middleware(UploadDoor, max_megabytes=largest, keep_for=HOUR)],
         "routes": list(routes),
     }
     if page.tools is not None:

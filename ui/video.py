@@ -19,9 +19,9 @@ from inference.settings import Settings
 from inference.types import Request
 from inference.video import Clip, ClipLimits, Frame, open_clip
 from ui import components, examples, faults, fields, inputs, markup
-from ui.components import Parcel
+from ui.components import Parcel, pressed
 from ui.context import PRIVATE, Context
-from ui.exports import PACKING, SAVE
+from ui.exports import wire as wire_downloads
 from ui.faults import new_request_id, no_longer_kept, toast
 from ui.look import LABELS
 from ui.markup import Row, Words
@@ -179,16 +179,17 @@ class VideoTab:
         told, parcel = gr.State(Told(), time_to_live=KEPT_FOR), Parcel(visible=False)
         with gr.Column(visible=False, elem_id="video-downloads") as downloads:
             languages = {}
+            self._subtitles: dict[tuple[str, str], gr.Button] = {}
             for language, name in LABELS.items():
                 with gr.Row(elem_classes="downloads", visible=language == "en") as languages[language]:
                     components.html(f'<span class="heading">{later("video.subtitles")} · {name}</span>')
                     for form in SUBTITLES:
-                        self._download(
-                            f"video.{form}", f"{form}-{language}", self._subtitler(form, language), told, parcel
-                        )
+                        self._subtitles[form, language] = self._button(f"video.{form}", f"{form}-{language}")
             with gr.Row(elem_classes="downloads"):
                 components.html(f'<span class="heading">{later("video.frames")}</span>')
-                self._download("video.pack", "pack", self.pack, told, parcel)
+                pack = self._button("video.pack", "pack")
+        wire_downloads(self._subtitles.values(), self.subtitle, parcel=parcel, inputs=told)
+        wire_downloads([pack], self.pack, parcel=parcel, inputs=told)
         rows = components.html("", elem_id="video-rows")
         return Shown(
             player=player,
@@ -200,11 +201,9 @@ class VideoTab:
             told=told,
         )
 
-    def _download(self, key: str, name: str, make: Callable[..., Any], told: gr.State, parcel: Parcel) -> None:
-        """Puts a button on the page that makes a file when it is pressed."""
-        button = gr.Button(self._context.texts.later(key), size="sm", min_width=60, elem_id=f"video-{name}")
-        made = button.click(make, told, parcel, **PACKING)
-        made.success(None, inputs=parcel, js=SAVE, **PRIVATE)
+    def _button(self, key: str, name: str) -> gr.Button:
+        """One that makes a file."""
+        return gr.Button(self._context.texts.later(key), size="sm", min_width=60, elem_id=f"video-{name}")
 
     def inspect(self, visitor: gr.Request, clip: str | None) -> Update:
         """Shows a clip that was just added, or why it cannot be used; but not over a run, which shows its own clip."""
@@ -273,16 +272,13 @@ class VideoTab:
                 raise no_longer_kept()
             return zip_of(told, self._limits, language=labels_in(words))
 
-    def _subtitler(self, form: str, language: str) -> Callable[..., File]:
-        """The handler that makes the subtitles of the last run."""
-
-        def make(visitor: gr.Request, told: Told) -> File:
+    def subtitle(self, event: gr.EventData, visitor: gr.Request, told: Told) -> File:
+        """The subtitles of the last run, of the kind whose button was pressed."""
+        with faults.told(self._runs.words(visitor)):
+            form, language = pressed(event, self._subtitles)
             if language not in told.languages:
-                with faults.told(self._runs.words(visitor)):
-                    raise no_longer_kept()
+                raise no_longer_kept()
             return File(f"{_stem(told)}.{language}.{form}", told.subtitles(form, language).encode())
-
-        return make
 
     def _open(self, clip: str | None, frames: float, asked: dict[str, Any]) -> tuple[Clip, Told]:
         if not clip:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -350,3 +351,18 @@ def _until(holds: Callable[[], bool], process: subprocess.Popen[bytes], seconds:
             pass  # it does not listen yet
         threading.Event().wait(0.02)
     raise AssertionError("it never came to pass")
+
+
+# Delivery
+
+
+def test_the_page_travels_packed_and_its_files_are_asked_for_once() -> None:
+    with serve(StandInPipeline(), StandInHost()) as url:
+        page = httpx.get(url, headers={"Accept-Encoding": "gzip"})
+        assert page.headers["content-encoding"] == "gzip"
+        assert page.num_bytes_downloaded < len(page.content) / 4
+        assert httpx.get(url, headers={"Accept-Encoding": "identity"}).text.startswith("<!doctype html>")
+        (script,) = re.findall(r'<script type="module"[^>]*src="\./(assets/[^"]+)"', page.text)
+        assert "immutable" in httpx.get(url + script).headers["cache-control"]
+        missing = httpx.get(f"{url}assets/index-12345678.js")
+        assert (missing.status_code, missing.headers.get("cache-control")) == (404, None)

@@ -6,7 +6,6 @@ import json
 import threading
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from playwright.sync_api import Locator, Page, expect
-from playwright.sync_api import TimeoutError as NotInTime
 from pycocotools.coco import COCO
 
 from inference.images import open_picture
@@ -47,12 +45,12 @@ def ask(visitor: Any, task: str, text: str) -> None:
     # Before the first word of an answer the page looks as it does after the last one of the answer before.
     visitor.page.evaluate("document.querySelector('#status .status')?.setAttribute('data-earlier', '')")
     # Gradio repeats the last words of an answer when its stream ends, and so undoes what happened in the milliseconds
-    # since they were first shown. Not every browser tells of that end.
-    with (
-        suppress(NotInTime),
-        visitor.page.expect_event("requestfinished", lambda request: "/queue/data" in request.url, timeout=3000),
-    ):
-        visitor.run()
+    # since they were first shown; the page tells of that end.
+    visitor.page.evaluate(
+        "() => { window.end = new Promise((tell) => document.addEventListener('answered', tell, { once: true })); }"
+    )
+    visitor.run()
+    visitor.page.evaluate("window.end")
     expect(visitor.page.locator("#status .status:not(.live, [data-earlier])")).to_be_visible()
     expect(visitor.page.locator("#stop")).not_to_be_visible()
     expect(visitor.page.locator("#run")).to_be_enabled()
@@ -336,6 +334,19 @@ def test_a_question_that_takes_over_keeps_its_own_stop_and_is_not_said_to_be_sto
     expect(visitor.page.locator("#status")).to_contain_text("Stopped.")
     expect(visitor.page.locator("#run")).to_be_enabled()
     assert [request.task for request in pipeline.requests] == ["describe", "answer"]
+
+
+def test_another_example_takes_over(visit: Any, url: str, pipeline: StandInPipeline) -> None:
+    pipeline.held = True
+    page = visit(url).page
+    for number in range(2):
+        page.locator(".example").filter(visible=True).nth(number).press("Enter")  # a mouse has to stop the first
+        expect(page.locator("[data-testid=writing]")).to_have_text("two")
+        assert number == 0 or pipeline.cancelled.wait(10)
+    pipeline.go.set()
+    expect(page.locator(ANSWER)).to_have_text("two red boats")
+    expect(page.locator("#run")).to_be_enabled()
+    assert [request.task for request in pipeline.requests] == ["describe", "read_text"]
 
 
 def test_taking_the_picture_away_ends_the_answer_about_it_without_a_trace(

@@ -25,15 +25,23 @@ def click(data: dict[str, Any]) -> gr.EventData:
     return gr.EventData(None, data)
 
 
+def subtitles(context: Context) -> object:
+    with gr.Blocks() as page:
+        tab = VideoTab(context)
+        tab.build()
+    pressed = next(block for block in page.blocks.values() if getattr(block, "elem_id", None) == "video-srt-en")
+    return tab.subtitle(gr.EventData(pressed, None), VISITOR, Told())
+
+
 @pytest.mark.parametrize(
     "come_back",
     [
         pytest.param(lambda context: BatchTab(context).pack(VISITOR, ()), id="the zip of many pictures"),
         pytest.param(lambda context: VideoTab(context).pack(VISITOR, Told()), id="the zip of a clip"),
-        pytest.param(lambda context: VideoTab(context)._subtitler("srt", "en")(VISITOR, Told()), id="subtitles"),
+        pytest.param(subtitles, id="subtitles"),
         pytest.param(
-            lambda context: Answers(context, Turns())._exporter("json")(
-                VISITOR, thread=Thread(), threshold=0, opacity=50, parts="masks", labels="en"
+            lambda context: Answers(context, Turns()).export(
+                click({}), VISITOR, thread=Thread(), threshold=0, opacity=50, parts="masks", labels="en"
             ),
             id="a file of an answer",
         ),
