@@ -30,16 +30,17 @@ _LARGEST = 1e12  # no edge and no score comes near
 _ROUNDING = 0.01  # boxes travel with two decimals
 
 
-def result_from_json(value: object) -> Result:
+def result_from_json(value: object, *, about: tuple[int, int]) -> Result:
     """Makes a result of the JSON that `Result.to_json` made.
 
     Keys that are not known are left out; what only tells how an answer came about (`problems`, `timing`) is too.
 
     Args:
         value: As `json.loads` gives it, or the text itself.
+        about: Width and height of the picture that it is said to be about, in pixels.
 
     Raises:
-        InvalidInput: It is not the JSON of a result, or of one that no model could have given.
+        InvalidInput: It is not the JSON of a result, or of one that no model could have given about the picture.
     """
     if isinstance(value, str):
         try:
@@ -49,6 +50,8 @@ def result_from_json(value: object) -> Result:
     result = _object(value, "result")
     image = _object(result.get("image"), "image")
     width, height = (_side(image.get(name), f"image.{name}") for name in ("width", "height"))
+    if (width, height) != about:  # before anything of that size is made
+        raise InvalidInput(Sentence("This result is about a picture of another size."))
     detections = result.get("detections")
     if not isinstance(detections, list) or len(detections) > MAX_DETECTIONS:
         _refuse("detections")

@@ -134,7 +134,7 @@ class Answers:
         if kept is None or not kept.bare.detections:
             return gr.skip()
         look = Shown.of(**controls, language=words.language)
-        with told(words):
+        with told(words), self._context.visitors.admit(visitor):
             return self._results.drawn(self._picture(kept), kept.result(), look=look, words=words)
 
     def restore(self, event: gr.EventData, visitor: gr.Request, *, thread: Thread, **controls: Any) -> Update:
@@ -142,7 +142,7 @@ class Answers:
         words = self._words(visitor)
         thread = thread.choose((event._data or {}).get("entry"))
         kept = thread.shown
-        with told(words):
+        with told(words), self._context.visitors.admit(visitor):
             if kept is None:
                 raise no_longer_kept()
             result = kept.result()

@@ -226,27 +226,25 @@ class Endpoints:
                     Sentence("Unknown format “{value}”. It can be {allowed}.",
                              value=str(format)[:40], allowed=", ".join(EXPORTS))
                 )  # fmt: skip
-            received = result_from_json(result)
-            picture = self._picture(image)
-            if picture.size != (received.width, received.height):
-                raise InvalidInput(Sentence("This result is about a picture of another size."))
-            if EXPORTS[format] not in exports.formats_of(received):
-                raise InvalidInput(
-                    Sentence("This result has nothing to write as {format}: it is in words only.", format=format)
-                    if not has_places(received)
-                    else Sentence("This result has no masks. The task “segment” makes them.")
-                )
             with self.context.visitors.admit(None):
+                picture = self._picture(image)
+                received = result_from_json(result, about=picture.size)
+                if EXPORTS[format] not in exports.formats_of(received):
+                    raise InvalidInput(
+                        Sentence("This result has nothing to write as {format}: it is in words only.", format=format)
+                        if not has_places(received)
+                        else Sentence("This result has no masks. The task “segment” makes them.")
+                    )
                 return exports.packed(Exported(Path(str(image)).name, picture, received), EXPORTS[format])
 
     def _answer(self, task: str, image: str | None, *, model: str, **fields: Any) -> Answer:
         request_id = new_request_id()
         given: dict[str, Any] = {name: "" if value is None else value for name, value in fields.items()}
         with plain_errors(request_id=request_id, texts=self.context.texts, language="en"):
-            request = Request(image=self._picture(image), task=task, model=model or None, id=request_id, **given)
             with self.context.visitors.admit(None) as visit:
+                request = Request(image=self._picture(image), task=task, model=model or None, id=request_id, **given)
                 result = self.context.pipeline.run(visit.asking(request), left=visit.left)
-            drawn = overlay.draw(request.image, result.detections) if result.detections else None
+                drawn = overlay.draw(request.image, result.detections) if has_places(result) else None
             return result.to_json(), drawn
 
     def _picture(self, image: str | None) -> Image.Image:

@@ -138,26 +138,24 @@ class AskTab:
         with self._turns.take(visitor.session_hash or "", about=asked["image"]) as turn:
             yield self._answers.waiting(thread, words) | self._buttons.update(busy=True)
             try:
-                request = inputs.to_request(**asked, limits=context.limits, request_id=request_id)
-                if turn.stopped:
-                    yield self._ended(turn, words)
-                    return
-                with (
-                    context.visitors.admit(visitor) as visit,
-                    closing(context.pipeline.stream(visit.asking(request), left=visit.left)) as stream,  # type: ignore[type-var]
-                ):
-                    for item in paced(stream):
-                        if turn.outdated or (turn.stopped and not isinstance(item, Result)):
-                            yield self._ended(turn, words)
-                            return
-                        if isinstance(item, Result):
+                with context.visitors.admit(visitor) as visit:
+                    request = inputs.to_request(**asked, limits=context.limits, request_id=request_id)
+                    if turn.stopped:
+                        yield self._ended(turn, words)
+                        return
+                    with closing(context.pipeline.stream(visit.asking(request), left=visit.left)) as stream:  # type: ignore[type-var]
+                        for item in paced(stream):
+                            if turn.outdated or (turn.stopped and not isinstance(item, Result)):
+                                yield self._ended(turn, words)
+                                return
+                            if not isinstance(item, Result):
+                                yield self._answers.progress(item, words, task=asked["task"])
+                                continue
                             thread = thread.answered(self._kept(item, asked, words))
                             shown = self._answers.answered(thread, item, image=request.image, words=words, **values)
                             # The last words of a handler: gradio says them once more when it ends, and a slow browser
                             # may need that, where parts come back to the page together with what fills them.
                             yield shown | self._buttons.update(busy=False)
-                        else:
-                            yield self._answers.progress(item, words, task=asked["task"])
             except Exception as error:
                 if turn.outdated:
                     yield self._ended(turn, words)

@@ -12,8 +12,10 @@ from typing import Any
 import gradio as gr
 
 from inference import exports
+from inference.errors import InvalidInput
 from inference.exports import Drawing, Exported, File, has_places
 from inference.images import Limits, open_picture
+from inference.sentences import Sentence
 from inference.types import Result
 from ui import components
 from ui.components import Parcel
@@ -60,10 +62,9 @@ class ExportPanel:
         """The formats that have something to say about an answer."""
         fitting = formats_of(result)
         buttons = {button: gr.update(visible=name in fitting) for name, button in self.buttons.items()}
-        found = bool(result.detections)
         return {
-            self.panel: gr.update(visible=found or bool(result.text)),
-            self.hint: gr.update(visible=found),
+            self.panel: gr.update(visible=bool(result.text) or has_places(result)),
+            self.hint: gr.update(visible=bool(result.detections)),
         } | buttons
 
     def none(self) -> dict[Any, Any]:
@@ -123,14 +124,14 @@ def make(kept: Kept, wanted: str, *, look: Shown, limits: Limits) -> File:
 
     Raises:
         InvalidPicture: The picture's file is gone.
+        InvalidInput: The look hides everything that the file would tell of.
     """
     result = kept.result()
     picture = Path(kept.picture)
-    item = Exported(
-        name=picture.name,
-        image=open_picture(picture, limits),
-        result=replace(result, detections=look.seen(result.detections)),
-    )
+    seen = replace(result, detections=look.seen(result.detections))
+    if wanted not in formats_of(seen):
+        raise InvalidInput(Sentence("Everything that this file would tell of is hidden. Hide less above."))
+    item = Exported(name=picture.name, image=open_picture(picture, limits), result=seen)
     return packed(item, wanted, drawing=look.drawing(result))
 
 

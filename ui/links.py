@@ -114,9 +114,10 @@ def fields_of(parameters: Mapping[str, str], *, models: Mapping[str, str]) -> di
             values[name] = value
         elif name == "model" and value in models:
             values[name] = models[value]
-        elif name == "max_tokens" and value.isascii() and value.isdigit() and int(value[:6]) <= MAX_NEW_TOKENS:
+        elif name == "max_tokens" and value in _TOKENS:
             values[name] = int(value)
     return values
 
 
+_TOKENS = frozenset(map(str, range(MAX_NEW_TOKENS + 1)))
 _CHOICES: Mapping[str, Collection[str]] = {"length": LENGTHS, "language": LANGUAGES}

@@ -21,7 +21,7 @@ from ui.compare import CompareTab
 from ui.context import PRIVATE, Context
 from ui.delivery import Delivery
 from ui.door import Page, UploadDoor
-from ui.service import keep_the_mail_of_the_present, login
+from ui.service import keep_the_mail_of_the_present, login, threads_for
 from ui.texts import Texts
 from ui.theme import build_theme
 from ui.tools import ToolServer
@@ -30,7 +30,6 @@ from ui.visitors import Visitors
 
 ASSETS = Path(__file__).parent.parent / "assets"
 HOUR = 3600
-SPARE_THREADS = 64
 
 DECODED_AT_ONCE = 2
 """Pictures: each of the largest takes some 600 MB for a moment, and decoding more than cores are there helps nobody."""
@@ -135,8 +134,7 @@ def launch_options(settings: Settings, page: Page, *, routes: Sequence[BaseRoute
         "server_port": settings.port,
         "share": settings.share,
         "auth": login(settings.auth) if settings.auth else None,
-        # Whoever waits holds a thread until the engine answers; the others are for pictures and for the page.
-        "max_threads": settings.max_queue * len(settings.models) + SPARE_THREADS,
+        "max_threads": threads_for(settings),
         # A picture may be smaller than this; that is checked where it is opened.
         "max_file_size": f"{int(largest * 1024)}kb",
         "mcp_server": False,  # `ui.tools` is one

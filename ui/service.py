@@ -15,6 +15,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Route
 
 from inference.hosting import ModelHost
+from inference.settings import Settings
+
+SPARE_THREADS = 64
 
 _LOOK = 0.05
 _DELIVERY = 0.25
@@ -58,10 +61,11 @@ def keep_the_mail_of_the_present(page: gr.Blocks) -> None:
 def routes(host: ModelHost) -> list[Route]:
     """The addresses that orchestrators ask; they need no login, and tell no more than the states of the models."""
 
-    def healthz(_: Request) -> JSONResponse:
+    # Coroutines: the threads may all be busy when somebody asks whether the app lives.
+    async def healthz(_: Request) -> JSONResponse:
         return JSONResponse({"status": "alive"})
 
-    def readyz(_: Request) -> JSONResponse:
+    async def readyz(_: Request) -> JSONResponse:
         models = [
             {"name": status.name, "state": status.state, "progress": round(status.progress, 2)}
             for status in host.statuses()
@@ -69,6 +73,11 @@ def routes(host: ModelHost) -> list[Route]:
         return JSONResponse({"ready": host.ready, "models": models}, 200 if host.ready else 503)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz)]
+
+
+def threads_for(settings: Settings) -> int:
+    """How many threads may answer: whoever waits holds one until the engine does; the others open pictures."""
+    return settings.max_queue * len(settings.models) + SPARE_THREADS
 
 
 def login(account: tuple[str, str]) -> Callable[[str, str], bool]:

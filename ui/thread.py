@@ -127,4 +127,4 @@ def _said(result: Result, words: Words) -> str:
 
 
 def _with_mask(thing: Detection, mask: dict[str, Any] | None) -> Detection:
-    return thing if mask is None else replace(thing, mask=coco.decode(mask).astype(bool))
+    return thing if mask is None else replace(thing, mask=coco.decode(mask).view(bool))

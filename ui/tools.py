@@ -29,6 +29,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from inference import overlay
 from inference.errors import Cancelled, InvalidInput
+from inference.exports import has_places
 from inference.images import open_picture
 from inference.pipeline import Progress
 from inference.sentences import Sentence
@@ -37,12 +38,15 @@ from inference.types import Request, Result
 from ui.api import Endpoints, parameters_of
 from ui.context import Context
 from ui.faults import new_request_id, sentence
-from ui.service import login
+from ui.service import login, threads_for
 
 PATH = "/gradio_api/mcp"
 
 LONGEST_SIDE = 1024
 """Pixels of the drawing that an assistant is shown: it reads the numbers from the JSON, and pays for each pixel."""
+
+WORTH_TELLING = 16
+"""How many more tokens are written when a client hears of it again."""
 
 _TEXT: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_TEXT_CHARACTERS}
 _INPUTS: dict[str, dict[str, Any]] = {
@@ -119,8 +123,11 @@ class ToolServer:
         )
         server.list_tools()(self._list)  # type: ignore[no-untyped-call]
         server.call_tool()(self._call)
+        most = int(context.limits.max_megabytes * 1024 * 1024 * 4 / 3) + 65_536  # in base64, and the rest
         # Without sessions, any client may come and go, and a server that was started anew knows them all.
-        self._sessions = StreamableHTTPSessionManager(server, stateless=True)
+        self._sessions = StreamableHTTPSessionManager(server, stateless=True, max_request_body_size=most)
+        # Of their own: the pages and files of everybody come by the threads that all share.
+        self._threads = anyio.CapacityLimiter(threads_for(context.settings))
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -148,14 +155,8 @@ class ToolServer:
             told = "This address is for assistants that speak the Model Context Protocol, over streamable HTTP.\n"
             await PlainTextResponse(told)(scope, receive, send)
         else:
-            most = int(self._context.limits.max_megabytes * 1024 * 1024 * 4 / 3) + 65_536  # in base64, and the rest
-            try:
-                body = await _body(receive, most=most)
-            except _TooMuch:
-                told = f"A picture of at most {self._context.limits.max_megabytes:g} MB is allowed.\n"
-                await PlainTextResponse(told, 413)(scope, receive, send)
-                return
-            await self._sessions.handle_request(scope, _again(body, receive), send)
+            told = f"A picture of at most {self._context.limits.max_megabytes:g} MB is allowed.\n"
+            await self._sessions.handle_request(scope, receive, _refusing(send, PlainTextResponse(told, 413)))
 
     def _may_enter(self, request: HttpRequest) -> bool:
         if self._context.settings.auth is None:
@@ -177,7 +178,7 @@ class ToolServer:
         call = _Call(self._context, name, arguments, uploads=self._uploads)
         try:
             # Whoever leaves does not wait until the thread notices.
-            return await anyio.to_thread.run_sync(call.answer, abandon_on_cancel=True)
+            return await anyio.to_thread.run_sync(call.answer, abandon_on_cancel=True, limiter=self._threads)
         finally:
             call.gone.set()
 
@@ -201,7 +202,7 @@ class _Call:
         self._arguments = arguments
         self._uploads = uploads
         self._protocol = request_ctx.get()
-        self._told = 0
+        self._told = self._written = 0
         self.gone = threading.Event()
 
     def answer(self) -> tuple[list[types.ContentBlock], dict[str, Any]]:
@@ -226,22 +227,21 @@ class _Call:
     def _ask(self, request_id: str) -> tuple[Result, Image.Image | None]:
         given = self._arguments
         task = TASKS[self._task]
-        request = Request(
-            image=_open(given.get("image", ""), self._context, uploads=self._uploads),
-            task=task.name,
-            text=given.get(task.text, "") if task.text else "",
-            length=given.get("length", "short"),
-            language=given.get("language", "en"),
-            translate=given.get("translate", False),
-            input_language=given.get("input_language", "en"),
-            model=given.get("model") or None,
-            id=request_id,
-        )
         with self._context.visitors.admit(self._visitor()) as visit:
+            request = Request(
+                image=_open(given.get("image", ""), self._context, uploads=self._uploads),
+                task=task.name,
+                text=given.get(task.text, "") if task.text else "",
+                length=given.get("length", "short"),
+                language=given.get("language", "en"),
+                translate=given.get("translate", False),
+                input_language=given.get("input_language", "en"),
+                model=given.get("model") or None,
+                id=request_id,
+            )
             for item in self._context.pipeline.stream(visit.asking(request), left=self.gone.is_set):
                 if isinstance(item, Result):
-                    things = item.detections
-                    return item, overlay.draw(request.image, things) if things else None
+                    return item, overlay.draw(request.image, item.detections) if has_places(item) else None
                 self._tell(item)
         raise Cancelled(Sentence("Stopped."))
 
@@ -253,8 +253,9 @@ class _Call:
     def _tell(self, progress: Progress) -> None:
         """Says how far the answer is, to a client that wants to know, once a stage and every few words."""
         token = self._protocol.meta.progressToken if self._protocol.meta else None
-        if token is None or (progress.stage == "writing" and progress.tokens % 16 != 1):
+        if token is None or (progress.stage == "writing" and 0 < self._written > progress.tokens - WORTH_TELLING):
             return
+        self._written = progress.tokens
         self._told += 1
         message = {
             "queued": f"Waiting, with {progress.ahead} ahead.",
@@ -341,29 +342,16 @@ def _image(drawn: Image.Image) -> types.ImageContent:
     return types.ImageContent(type="image", data=base64.b64encode(packed.getvalue()).decode(), mimeType="image/jpeg")
 
 
-class _TooMuch(Exception):
-    """More comes than a picture may have."""
+def _refusing(send: Send, refusal: PlainTextResponse) -> Send:
+    """Sends what says how much is allowed in the place of an answer that only says that it was too much."""
+    refused = False
 
+    async def refusing(message: Message) -> None:
+        nonlocal refused
+        if message["type"] == "http.response.start" and message["status"] == refusal.status_code:
+            refused, message = True, dict(message, headers=refusal.raw_headers)
+        elif refused:
+            message = dict(message, body=refusal.body)
+        await send(message)
 
-async def _body(receive: Receive, *, most: int) -> bytes:
-    parts, come = [], 0
-    while True:
-        message = await receive()
-        parts.append(message.get("body", b""))
-        come += len(parts[-1])
-        if come > most:
-            raise _TooMuch
-        if not message.get("more_body", False):
-            return b"".join(parts)
-
-
-def _again(body: bytes, receive: Receive) -> Receive:
-    """Gives a body that was read already, then what comes after it."""
-    left = [body]
-
-    async def again() -> Message:
-        if left:
-            return {"type": "http.request", "body": left.pop(), "more_body": False}
-        return await receive()
-
-    return again
+    return refusing

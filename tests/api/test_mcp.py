@@ -1,8 +1,9 @@
 """The tasks as an assistant sees them: the real MCP client over HTTP."""
 
+import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from io import BytesIO
@@ -18,11 +19,13 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from inference.errors import Busy
+from inference.pipeline import Progress
 from inference.tasks import TASKS
-from inference.types import Detection
+from inference.types import Detection, Request, Result
 from tests.conftest import Served
 from tests.support.running import run
 from tests.support.serving import StandInHost, StandInPipeline, serve
+from ui import service
 
 
 @asynccontextmanager
@@ -179,6 +182,36 @@ def test_a_picture_over_the_limit_is_refused_before_it_is_read(url: str) -> None
     assert "at most 1 MB" in answer.text
 
 
+def test_a_picture_of_any_size_that_is_allowed_is_answered(tmp_path: Path) -> None:
+    large = tmp_path / "large.bmp"
+    Image.new("RGB", (2300, 2000)).save(large)  # 13 MB
+    with serve(StandInPipeline(), StandInHost(), mcp=True) as url:
+        assert not _call(url, "describe", image=_as_address(large, "bmp")).isError
+
+
+def test_calls_that_wait_do_not_hold_up_the_page(picture: Path) -> None:
+    held, calls = StandInPipeline(held=True), 44  # more than the threads that a server has for everybody
+    arguments = {"name": "describe", "arguments": {"image": _as_address(picture, "png")}}
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": arguments}
+    headers = {"accept": "application/json, text/event-stream"}
+
+    async def ask(url: str) -> list[int]:
+        async with httpx.AsyncClient(timeout=60, limits=httpx.Limits(max_connections=calls + 1)) as client:
+            waiting = [
+                asyncio.create_task(client.post(f"{url}gradio_api/mcp/", json=body, headers=headers))
+                for _ in range(calls)
+            ]
+            while len(held.requests) < calls:
+                await asyncio.sleep(0.01)
+            answers = [await client.get(f"{url}{address}") for address in ("", "healthz", "theme.css")]
+            held.go.set()
+            return [answer.status_code for answer in (*answers, *await asyncio.gather(*waiting))]
+
+    routes = service.routes(StandInHost())  # type: ignore[arg-type]
+    with serve(held, StandInHost(), routes=routes, mcp=True, max_per_visitor=calls) as url:
+        assert run(asyncio.wait_for(ask(url), 60)) == [200] * (3 + calls)
+
+
 def test_whoever_listens_hears_how_far_a_call_is(url: str, pipeline: StandInPipeline, picture: Path) -> None:
     heard: list[str | None] = []
 
@@ -214,6 +247,34 @@ def test_the_drawing_for_an_assistant_is_small(url: str, pipeline: StandInPipeli
     answer = _call(url, "detect", image=_as_address(large, "png"), objects="boat")
     (drawn,) = (part for part in answer.content if isinstance(part, types.ImageContent))
     assert Image.open(BytesIO(base64.b64decode(drawn.data))).size == (1024, 683)
+
+
+def test_nothing_found_is_drawn_too(url: str, picture: Path) -> None:
+    answer = _call(url, "detect", image=_as_address(picture, "png"), objects="boat")
+    (drawn,) = (part for part in answer.content if isinstance(part, types.ImageContent))
+    assert Image.open(BytesIO(base64.b64decode(drawn.data))).size == (100, 80)
+
+
+def test_a_long_answer_is_told_of_again_however_its_tokens_come(picture: Path) -> None:
+    class Bundles(StandInPipeline):
+        def stream(self, request: Request, **options: Any) -> Iterator[Progress | Result]:
+            *_, last = super().stream(request, **options)
+            yield from (Progress("writing", raw="", tokens=tokens) for tokens in (1, 9, 18, 33, 35, 60))
+            yield last
+
+    heard: list[str | None] = []
+
+    async def listen(progress: float, total: float | None, message: str | None) -> None:
+        heard.append(message)
+
+    async def called(url: str) -> None:
+        async with _session(url) as session:
+            arguments = {"image": _as_address(picture, "png")}
+            await session.call_tool("describe", arguments, progress_callback=listen)
+
+    with serve(Bundles(), StandInHost(), mcp=True) as url:
+        run(called(url))
+    assert heard == [f"Writing; {tokens} tokens so far." for tokens in (1, 18, 35, 60)]
 
 
 def test_a_login_is_asked_for_here_too(picture: Path) -> None:

@@ -40,12 +40,12 @@ def answer() -> Result:
 
 def test_a_result_comes_back_as_it_was() -> None:
     before = answer()
-    after = result_from_json(before.to_json())
+    after = result_from_json(before.to_json(), about=(WIDTH, HEIGHT))
     assert after == before
     for thing, other in zip(after.detections, before.detections, strict=True):
         assert (thing.mask is None) == (other.mask is None)
         assert thing.mask is None or np.array_equal(thing.mask, other.mask)
-    assert result_from_json(json.dumps(before.to_json())) == before
+    assert result_from_json(json.dumps(before.to_json()), about=(WIDTH, HEIGHT)) == before
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32), st.floats(0, 1))
@@ -116,7 +116,7 @@ def test_what_no_task_returns_is_refused_by_a_sentence_that_names_the_part(
     change: Callable[[dict[str, Any]], Any], part: str
 ) -> None:
     with pytest.raises(InvalidInput) as caught:
-        result_from_json(change(copy.deepcopy(answer().to_json())))
+        result_from_json(change(copy.deepcopy(answer().to_json())), about=(WIDTH, HEIGHT))
     assert f"“{part}”" in str(caught.value)
 
 
@@ -124,7 +124,9 @@ def test_masks_beyond_what_memory_holds_are_refused_before_they_are_decoded() ->
     thing = answer().to_json()["detections"][0]
     result = answer().to_json() | {"image": {"width": 10_000, "height": 10_000}, "detections": [thing] * 11}
     with pytest.raises(InvalidInput, match="1000 million pixels"):
-        result_from_json(result)
+        result_from_json(result, about=(10_000, 10_000))
+    with pytest.raises(InvalidInput, match="another size"):
+        result_from_json(result, about=(WIDTH, HEIGHT))
 
 
 def test_runs_whose_sum_is_right_only_in_64_bits_are_refused() -> None:

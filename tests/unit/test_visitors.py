@@ -1,6 +1,7 @@
 """How many requests a visitor may have at once, and who counts as one visitor."""
 
 from contextlib import ExitStack
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,12 +10,20 @@ import pytest
 from PIL import Image
 
 from inference.errors import Busy
-from inference.types import Request
+from inference.images import Limits
+from inference.settings import Settings
+from inference.types import Request, Result
+from tests.support.serving import StandInHost, StandInPipeline, thing
+from ui.answers import Answers
+from ui.context import Context
+from ui.texts import Texts
+from ui.thread import Kept, Thread
+from ui.turns import Turns
 from ui.visitors import SESSIONS_AN_ADDRESS, Visitors, network_of
 
 
 def visitor(session: str | None, host: str = "127.0.0.1") -> gr.Request:
-    request: Any = gr.Request(session_hash=session)
+    request: Any = gr.Request(session_hash=session, headers={})
     request.kwargs["client"] = {"host": host, "port": 1}
     return request
 
@@ -84,3 +93,25 @@ def test_a_visit_names_its_client_from_wide_to_narrow_and_knows_whether_it_left(
         assert not visit.left()
     with Visitors().admit(SimpleNamespace()) as visit:  # type: ignore[arg-type]
         assert visit.client == ""
+
+
+def test_drawing_anew_counts_too() -> None:
+    context = Context(
+        pipeline=StandInPipeline(),  # type: ignore[arg-type]
+        host=StandInHost(),  # type: ignore[arg-type]
+        settings=Settings(),
+        limits=Limits(),
+        texts=Texts.read(),
+        visitors=Visitors(at_once=1),
+    )
+    kept = Kept(
+        "a.png", "", "", Result("detect", "", "", "", "", 4, 3, detections=(thing("cat", (0, 0, 1, 1), 1),)), ()
+    )
+    controls = {"threshold": 0, "opacity": 50, "parts": "both", "labels": "en"}
+    someone = visitor("a")
+    for draw in (Answers(context, Turns()).redraw, partial(Answers(context, Turns()).restore, gr.EventData(None, {}))):
+        with (
+            context.visitors.admit(someone),
+            pytest.raises(gr.Error, match="At most 1 requests at once"),
+        ):
+            draw(someone, thread=Thread().answered(kept), **controls)
