@@ -21,7 +21,7 @@ from ui.compare import CompareTab
 from ui.context import PRIVATE, Context
 from ui.delivery import Delivery
 from ui.door import Page, UploadDoor
-from ui.service import keep_the_mail_of_the_present, login, threads_for
+from ui.service import keep_the_mail_of_the_present, login, rest_between_events, threads_for
 from ui.texts import Texts
 from ui.theme import build_theme
 from ui.tools import ToolServer
@@ -107,6 +107,7 @@ def build(pipeline: Pipeline, host: ModelHost, settings: Settings, *, visitors: 
     # With an open API a direct POST would go round the queue, and round its limit.
     page.queue(api_open=False, max_size=settings.max_queue)
     keep_the_mail_of_the_present(page)
+    rest_between_events(page)
     page.tools = ToolServer(context) if settings.mcp else None
     return page
 

