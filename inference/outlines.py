@@ -1,7 +1,10 @@
 """Turns a mask into the polygon of its outline.
 
-Knows masks and points; knows nothing of detections, pictures or file formats.
+Knows masks and points; knows nothing of detections, pictures or file formats. A mask may come from anybody: what one
+costs grows with its pixels and not with the square of its corners.
 """
+
+from itertools import pairwise
 
 import numpy as np
 
@@ -16,6 +19,12 @@ but never more than `_LOOSEST`."""
 _SPECK = 0.002
 """Parts and holes below this part of the mask's area are left out: they cost points and show nothing."""
 
+_LONGEST_BORDER = 20_000
+"""Edges of pixels. A longer border is that of a huge picture, where half the height and width say as much, or noise."""
+
+_STRETCH = 512
+"""Corners that are simplified together: it takes up to the square of their number."""
+
 
 def outline(mask: np.ndarray) -> list[Point]:
     """The outline of a mask as one closed polygon.
@@ -24,12 +33,19 @@ def outline(mask: np.ndarray) -> list[Point]:
     A hole is joined in the same way and run around in the opposite direction, so that it is empty by the even-odd
     rule and by the non-zero rule.
 
+    A mask whose border is longer than `_LONGEST_BORDER` is made smaller first, and its outline is as much coarser.
+
     Args:
         mask: bool (height, width).
 
     Returns:
-        The points in order, without the first one again at the end; empty if the mask is.
+        The points in order, without the first one again at the end, none of them outside the picture; empty if the mask
+        is, or if it is nothing but specks.
     """
+    height, width = mask.shape
+    scale = 1
+    while _border(mask) > _LONGEST_BORDER:
+        mask, scale = _halved(mask), 2 * scale
     whole = np.count_nonzero(mask)
     loops = [loop for loop in _loops(mask) if abs(_area(loop)) >= _SPECK * whole]
     if not loops:
@@ -39,7 +55,20 @@ def outline(mask: np.ndarray) -> list[Point]:
     polygon, *others = (_simplified(loop, tolerance) for loop in loops)
     for loop in others:
         polygon = _joined(polygon, loop)
-    return [(float(x), float(y)) for x, y in polygon]
+    return [(min(scale * float(x), width), min(scale * float(y), height)) for x, y in polygon]
+
+
+def _border(mask: np.ndarray) -> int:
+    """How many edges of pixels lie between a mask and what is around it."""
+    return sum(int(np.count_nonzero(np.diff(mask, axis=axis, prepend=False, append=False))) for axis in (0, 1))
+
+
+def _halved(mask: np.ndarray) -> np.ndarray:
+    """A mask of half the height and width, rounded up: what covers half of four pixels or more is in it."""
+    height, width = mask.shape
+    four = np.pad(mask, ((0, height % 2), (0, width % 2)))
+    covered: np.ndarray = np.add.reduce([four[y::2, x::2] for y in (0, 1) for x in (0, 1)], dtype=np.uint8)
+    return covered >= 2
 
 
 def _loops(mask: np.ndarray) -> list[np.ndarray]:
@@ -91,11 +120,11 @@ def _area(loop: np.ndarray) -> float:
 
 def _simplified(loop: np.ndarray, tolerance: float) -> np.ndarray:
     """A closed way with fewer points, none of the left out ones further off than the tolerance (Douglas–Peucker)."""
-    far = int(np.argmax(np.hypot(*(loop - loop[0]).T)))
     closed = np.concatenate([loop, loop[:1]])
+    ends = [*range(0, len(loop), _STRETCH), len(loop)]
     keep = np.zeros(len(closed), dtype=np.bool_)
-    keep[[0, far]] = True
-    parts = [(0, far), (far, len(loop))]
+    keep[ends] = True
+    parts = list(pairwise(ends))
     while parts:
         first, last = parts.pop()
         if last - first < 2:
@@ -115,8 +144,15 @@ def _simplified(loop: np.ndarray, tolerance: float) -> np.ndarray:
 
 
 def _joined(polygon: np.ndarray, loop: np.ndarray) -> np.ndarray:
-    """A polygon that goes on to a loop at the place where they are nearest, runs around it and comes back."""
-    distances = np.hypot(*(polygon[:, None] - loop[None]).transpose(2, 0, 1))
-    here, there = np.unravel_index(int(np.argmin(distances)), distances.shape)
+    """A polygon that goes on to a loop at a place where they are near, runs around it and comes back."""
+    there = 0
+    for _ in range(3):  # a few steps towards each other: there may be too many pairs of places to look at them all
+        here = _nearest(polygon, loop[there])
+        there = _nearest(loop, polygon[here])
     around = np.concatenate([loop[there:], loop[: there + 1]])
     return np.concatenate([polygon[: here + 1], around, polygon[here:]])
+
+
+def _nearest(points: np.ndarray, place: np.ndarray) -> int:
+    """The number of the point that is nearest to a place."""
+    return int(np.argmin(np.hypot(*(points - place).T)))

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import tracemalloc
 import zipfile
 from contextlib import redirect_stdout
 from dataclasses import replace
@@ -196,6 +197,30 @@ def test_a_large_outline_has_few_points():
 
     assert len(outline(mask)) < 120
     assert overlap(filled(outline(mask), 2000, 1500), mask) > 0.995
+
+
+def test_an_outline_is_made_of_less_where_its_border_is_very_long_and_stays_in_the_picture():
+    mask = drawn_mask(("ellipse", (700, 400, 5300, 4999), 1), ("rectangle", (0, 0, 5000, 2000), 1), size=(5301, 5000))
+    polygon = outline(mask)
+
+    assert overlap(filled(polygon, 5301, 5000), mask) > 0.999
+    assert np.max(polygon, axis=0).tolist() == [5301, 5000]
+
+
+def test_two_combs_that_face_each_other_take_no_more_than_their_picture():
+    mask = np.zeros((40, 4004), dtype=bool)
+    mask[:18, ::2] = mask[22:, ::2] = True
+    mask[:3] = mask[-3:] = True
+    tracemalloc.start()
+    try:
+        polygon = outline(mask)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert most < 20_000_000  # 370 MB where each corner of one was compared with each of the other
+    assert np.min(polygon) == 0
+    assert np.max(polygon, axis=0).tolist() == [4004, 40]
 
 
 def test_masks_are_black_and_white_pngs_and_one_index_of_them_all():
