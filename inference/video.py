@@ -41,6 +41,7 @@ CODECS: Mapping[str, str] = MappingProxyType(
 
 _DECODERS = ",".join([*CODECS, "libdav1d"])
 _ENTRIES_A_SECOND = 100_000  # uncompressed sound has an entry a sample, two tracks of it 96,000
+_BOXES_A_SECOND = 1000  # a live stream may have a box, its table and its media for each picture and bit of sound
 _TABLE = re.compile(rb"stsz.{8}(.{4})|stz2.{8}(.{4})|trun.{4}(.{4})", re.DOTALL)
 _TOLERANCE = 1.0  # seconds by which players disagree about how long a clip is
 
@@ -276,10 +277,23 @@ def _form_of(start: bytes) -> str | None:
 def _check_tables(file: BinaryIO, limits: ClipLimits) -> None:
     """Refuses an MP4 file whose tables say more than it can hold: libav would fill gigabytes from a few bytes.
 
-    Everything but the media itself is looked through for tables, wherever libav might accept them.
+    Everything but the media itself is looked through for tables, wherever libav might accept them. A file of nothing
+    but boxes or tables is refused too: to look at millions of them takes half a minute.
     """
-    end, place, entries = file.seek(0, 2), 0, 0
+    entries = 0
+    for number, claimed in enumerate(_claims(file), start=1):
+        entries += claimed
+        if number > limits.max_seconds * _BOXES_A_SECOND:
+            raise ValueError(f"more than {number - 1} boxes and tables")
+        if entries > limits.max_seconds * _ENTRIES_A_SECOND:
+            raise ValueError(f"tables of {entries} entries")
+
+
+def _claims(file: BinaryIO) -> Iterator[int]:
+    """How many entries each table of an MP4 file says that it has, and a 0 for each box."""
+    end, place = file.seek(0, 2), 0
     while place + 8 <= end:
+        yield 0
         file.seek(place)
         head = file.read(16)
         size, kind = int.from_bytes(head[:4], "big"), head[4:8]
@@ -292,10 +306,8 @@ def _check_tables(file: BinaryIO, limits: ClipLimits) -> None:
             if b"cmov" in content:  # tables that are compressed themselves; nothing has written them for decades
                 raise ValueError("a compressed header")
             for found in _TABLE.finditer(content):
-                entries += int.from_bytes(next(filter(None, found.groups())), "big")
+                yield int.from_bytes(next(filter(None, found.groups())), "big")
         place += size
-    if entries > limits.max_seconds * _ENTRIES_A_SECOND:
-        raise ValueError(f"tables of {entries} entries")
 
 
 def _check_file(path: Path, limits: ClipLimits) -> None:

@@ -200,6 +200,17 @@ def bomb(path: Path) -> Path:
     return claim_samples(make_clip(path), 100_000_000)
 
 
+def boxes(path: Path) -> Path:
+    path.write_bytes(make_clip(path).read_bytes() + struct.pack(">I4s", 8, b"free") * 100_000)
+    return path
+
+
+def tables(path: Path) -> Path:
+    content = (b"trun" + bytes(8)) * 100_000
+    path.write_bytes(make_clip(path).read_bytes() + struct.pack(">I4s", 8 + len(content), b"free") + content)
+    return path
+
+
 def unusual(path: Path) -> Path:
     return make_clip(path, codec="ffv1")
 
@@ -209,13 +220,26 @@ def unusual(path: Path) -> Path:
     [
         (sound_alone, "clip.mp4"), (cut_short, "clip.mp4"), (nothing_coded, "clip.mp4"),
         (playlist, "clip.mp4"), (listed, "clip.mp4"), (text, "clip.mp4"), (empty, "clip.mp4"), (picture, "clip.mp4"),
-        (folder, "clip.mp4"), (missing, "clip.mp4"), (bomb, "clip.mp4"), (unusual, "clip.mkv"),
+        (folder, "clip.mp4"), (missing, "clip.mp4"), (bomb, "clip.mp4"), (boxes, "clip.mp4"),
+        (tables, "clip.mp4"), (unusual, "clip.mkv"),
     ],
 )  # fmt: skip
 def test_what_is_no_clip_gets_one_sentence(tmp_path: Path, make: object, name: str) -> None:
     path = make(tmp_path / name)  # type: ignore[operator]
     with pytest.raises(InvalidVideo, match=SENTENCE):
         open_clip(path)
+
+
+def test_a_live_stream_of_a_fragment_for_each_picture_and_bit_of_sound_is_read(tmp_path: Path) -> None:
+    whole, live = make_clip(tmp_path / "clip.mp4", frames=240, rate=240, sound=True), tmp_path / "live.mp4"
+    with av.open(whole) as source, av.open(live, "w", options={"movflags": "frag_every_frame+empty_moov"}) as target:
+        copies = [target.add_stream_from_template(stream) for stream in source.streams]
+        for packet in source.demux():
+            if packet.dts is not None:
+                packet.stream = copies[packet.stream.index]
+                target.mux(packet)
+    assert live.read_bytes().count(b"moof") > 280
+    assert open_clip(live, ClipLimits(max_seconds=1)).seconds == pytest.approx(1, abs=0.05)
 
 
 def test_a_clip_that_takes_too_long_to_decode_says_so(tmp_path: Path) -> None:
