@@ -315,7 +315,7 @@ def pack(contents: Iterable[File], target: BinaryIO) -> None:
             archive.writestr(entry, file.content)
 
 
-def safe_name(name: str, *, otherwise: str = "picture") -> str:
+def safe_name(name: str, *, otherwise: str = "picture", room: int = 0) -> str:
     """A name that can be that of a file in any folder and on any usual system; never empty.
 
     What comes before the last slash or backslash is dropped, then whatever is no letter, digit, mark or usual sign
@@ -324,6 +324,7 @@ def safe_name(name: str, *, otherwise: str = "picture") -> str:
     Args:
         name: Any text.
         otherwise: What stands for a name of which nothing is left.
+        room: Bytes that its stem leaves for what is put behind it, so that this is not cut off later.
     """
     name = unicodedata.normalize("NFC", re.split(r"[/\\]", name)[-1])
     characters = (
@@ -335,11 +336,10 @@ def safe_name(name: str, *, otherwise: str = "picture") -> str:
     if not _SUFFIX.search(name):
         name = name.replace(".", "_")  # else some tools would take the rest for a suffix and some would not
     stem, suffix = _split(name)
-    stem = stem.encode()[:_MAX_STEM_BYTES].decode(errors="ignore").rstrip(". ")
-    name = stem + suffix
+    name = _cut(stem, room) + suffix
     if not name.strip("_. "):
         return otherwise
-    return f"_{name}" if _RESERVED.match(name) else name
+    return _cut(f"_{stem}", room) + suffix if _RESERVED.match(name) else name
 
 
 def unique_names(names: Iterable[str]) -> list[str]:
@@ -358,10 +358,16 @@ def unique_names(names: Iterable[str]) -> list[str]:
         chosen, number = stem, 1
         while chosen.casefold() in taken:
             number += 1
-            chosen = f"{stem}-{number}"
+            ending = f"-{number}"
+            chosen = _cut(stem, len(ending)) + ending
         taken.add(chosen.casefold())
         unique.append(chosen + suffix)
     return unique
+
+
+def _cut(stem: str, room: int) -> str:
+    """As much of a stem as may be, with some bytes left."""
+    return stem.encode()[: _MAX_STEM_BYTES - room].decode(errors="ignore").rstrip(". ")
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -349,4 +349,5 @@ def _files(told: Told, limits: ClipLimits, drawing: Drawing) -> Iterator[File]:
 
 
 def _stem(told: Told) -> str:
-    return Path(exports.safe_name(Path(told.path).name, otherwise="clip")).stem
+    # The time of a frame is put behind it.
+    return Path(exports.safe_name(Path(told.path).name, otherwise="clip", room=20)).stem

@@ -331,6 +331,7 @@ def test_a_result_of_another_picture_is_refused():
         pytest.param("cat\udcff.png", "cat_.png", id="bytes that are no text"),
         pytest.param("x" * 500 + ".jpeg", "x" * 120 + ".jpeg", id="endless"),
         pytest.param("猫" * 500, "猫" * 40, id="endless in bytes"),
+        pytest.param("con." + "x" * 500 + ".png", "_con." + "x" * 115 + ".png", id="an endless device of Windows"),
         pytest.param("cat." + "x" * 500, "cat_" + "x" * 116, id="endless suffix"),
         pytest.param("v1.2 of the cat", "v1_2 of the cat", id="a dot and no suffix"),
     ],
@@ -358,7 +359,19 @@ def test_no_name_leaves_its_folder_and_no_two_meet(names):
         pytest.param(["A.png", "a.png"], ["A.png", "a-2.png"], id="capital letters"),
         pytest.param(["a.png", "a-2.png", "a.png"], ["a.png", "a-2.png", "a-3.png"], id="a number already there"),
         pytest.param(["x/a.png", "y/a.png"], ["a.png", "a-2.png"], id="in different folders"),
+        pytest.param(
+            ["猫" * 50 + ".png"] * 2, ["猫" * 40 + ".png", "猫" * 39 + "-2.png"], id="the same as far as they are kept"
+        ),
     ],
 )
 def test_names_that_would_meet_are_told_apart(names, unique):
     assert unique_names(names) == unique
+
+
+@settings(deadline=None)
+@given(st.lists(st.text("aA.- 2猫", max_size=5).map(lambda part: part * 60), max_size=4))
+def test_names_told_apart_stay_so_however_long_they_are(names):
+    unique = unique_names(names)
+
+    assert unique_names(unique) == unique
+    assert max((len(name.encode()) for name in unique), default=0) <= 126

@@ -1,7 +1,10 @@
 """Frames of clips: evenly spaced and upright, or one sentence why there are none."""
 
+import io
+import json
 import random
 import struct
+import zipfile
 from contextlib import suppress
 from fractions import Fraction
 from itertools import pairwise
@@ -11,8 +14,11 @@ import av
 import pytest
 
 from inference.errors import InvalidVideo
+from inference.types import Detection, Result
 from inference.video import ClipLimits, open_clip
 from tests.support.clips import claim_samples, make_clip, place_of
+from ui.thread import Kept
+from ui.video import Told, zip_of
 
 SENTENCE = r"^[A-Z][^\n]*\.$"
 
@@ -279,3 +285,17 @@ def test_broken_bytes_raise_nothing_but_a_sentence(tmp_path: Path, seed: int) ->
         with suppress(InvalidVideo):
             frames = list(open_clip(path).frames(3))
             assert all(later.time > earlier.time for earlier, later in pairwise(frames))
+
+
+def test_however_long_the_name_of_a_clip_is_its_files_name_its_frames(tmp_path: Path) -> None:
+    path = make_clip(tmp_path / f"{'x' * 150}.mp4")
+    found = Result("detect", "m", "detect cat", "", "", 160, 120, detections=(Detection("cat", (1, 2, 30, 40)),))
+    answers = {time: Kept.of(found, picture=str(path), question="", device="") for time in (0.0, 1.0)}
+    packed = zip_of(Told(str(path), 2, 2.0, dict(answers)), ClipLimits(), language="en")
+    with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
+        frames = [Path(name).name for name in archive.namelist() if name.startswith("frames/")]
+        named = [image["file_name"] for image in json.loads(archive.read("coco.json"))["images"]]
+        results = [Path(name).stem for name in archive.namelist() if name.startswith("json/")]
+    assert len(frames) == 2
+    assert named == frames
+    assert results == [Path(name).stem for name in frames]
