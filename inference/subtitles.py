@@ -35,8 +35,10 @@ def said(result: Result, language: str) -> str:
 
     Args:
         result: About one frame.
-        language: "es" for the translation, where there is one.
+        language: "es" for the translation; where there is none, nothing is said in Spanish.
     """
+    if language == "es" and result.translation is None:
+        return ""
     if result.detections:
         entries = overlay.legend(result.detections, language)
         text = ", ".join(f"{label} ×{count}" if count > 1 else label for label, _, count in entries)

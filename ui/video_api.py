@@ -88,9 +88,14 @@ def _told(context: Context, time: float, outcome: Outcome | None, request_id: st
 def _subtitles(
     times: Sequence[float], results: Sequence[Result | None], *, end: float, translated: bool
 ) -> dict[str, dict[str, str]]:
-    made = {}
-    for language in ("en", "es") if translated else ("en",):
-        texts = [subtitles.said(result, language) if result else "" for result in results]
-        cues = subtitles.cues(times, texts, end=end)
-        made[language] = {form: write(cues) for form, write in SUBTITLES.items()}
-    return made
+    """By language and form; not in Spanish where something was said and none of it could be translated."""
+    said = {
+        language: [subtitles.said(result, language) if result else "" for result in results]
+        for language in ("en", "es")
+    }
+    if not translated or (any(said["en"]) and not any(said["es"])):
+        del said["es"]
+    return {
+        language: {form: write(subtitles.cues(times, texts, end=end)) for form, write in SUBTITLES.items()}
+        for language, texts in said.items()
+    }

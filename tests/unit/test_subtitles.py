@@ -76,6 +76,7 @@ def test_nothing_said_is_a_file_without_cues() -> None:
 
 
 BARE = Result(task="describe", model="m", prompt="p", raw="", text="a  boat", width=10, height=10)
+SPANISH = Translation("es", "barco ; taza ; barco")
 THINGS = (
     Detection("boat", (0, 0, 1, 1), translated_label="barco"),
     Detection("cup", (0, 0, 1, 1), translated_label="taza"),
@@ -89,9 +90,10 @@ THINGS = (
         pytest.param({}, "en", "a boat", id="words"),
         pytest.param({"translation": Translation("es", "un barco")}, "es", "un barco", id="Spanish words"),
         pytest.param({"translation": Translation("es", "un barco")}, "en", "a boat", id="English words of both"),
-        pytest.param({}, "es", "a boat", id="no Spanish"),
+        pytest.param({}, "es", "", id="no Spanish"),
         pytest.param({"detections": THINGS}, "en", "boat ×2, cup", id="things"),
-        pytest.param({"detections": THINGS}, "es", "barco ×2, taza", id="Spanish things"),
+        pytest.param({"detections": THINGS, "translation": SPANISH}, "es", "barco ×2, taza", id="Spanish things"),
+        pytest.param({"detections": (Detection("cup", (0, 0, 1, 1)),)}, "es", "", id="no Spanish things"),
         pytest.param({"text": ""}, "en", "", id="nothing"),
     ],
 )
