@@ -146,7 +146,7 @@ class ModelHost:
         """A model that is ready.
 
         Args:
-            name: As it stands in a status, or None for the default one.
+            name: As it stands in a status, or as it was asked for there; None for the default one.
 
         Raises:
             InvalidInput: There is no model of this name.
@@ -159,7 +159,8 @@ class ModelHost:
                         return self._hosted[status.name]
                 candidates = self._statuses[:1]
             else:
-                candidates = [status for status in self._statuses if status.name == name]
+                named = [status for status in self._statuses if status.name == name]
+                candidates = named or [status for status in self._statuses if status.asked == name]
             if not candidates:
                 names = ", ".join(status.name for status in self._statuses)
                 raise InvalidInput(

@@ -148,6 +148,27 @@ def test_where_the_best_model_cannot_be_loaded_the_one_to_fall_back_on_is_and_sa
     assert "The disk is full." in status.detail
 
 
+def test_a_model_is_known_by_the_name_it_was_asked_for_before_and_after_it_is_loaded() -> None:
+    go = threading.Event()
+    names = {"3b": "paligemma2-3b", "10b": "paligemma2-10b", "mine": "10b"}
+
+    def load(name: str, *, progress: Callable[[float, str], None]) -> LoadedModel:
+        assert go.wait(60)
+        return tiny_loaded(names[name])
+
+    choices = [Choice(name, "asked for") for name in names]
+    host = ModelHost(choices, load=load, translators=lambda _: None)  # type: ignore
+    host.start()
+    with pytest.raises(ModelUnavailable, match="3b is still loading"):
+        host.get("3b")
+    go.set()
+    host.wait(60)
+    known = {name: host.get(name).loaded.name for name in ("3b", "paligemma2-3b", "paligemma2-10b", "10b", "mine")}
+    host.close()
+    # A folder may be called as another was asked for: what stands in results and on the page comes first.
+    assert known == {name: name for name in known} | {"3b": "paligemma2-3b", "mine": "10b"}
+
+
 def test_while_it_drains_it_is_not_ready_and_refuses() -> None:
     host = host_of(Loader(ValueError("not used")))
     assert host.drain(1)
