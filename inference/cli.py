@@ -14,7 +14,6 @@ import logging
 import os
 import sys
 import threading
-import unicodedata
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,6 +26,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # has no types of its own
 
 from inference import many, tasks
 from inference.errors import InvalidInput, ModelUnavailable, UserError
+from inference.lines import on_one_line
 from inference.settings import Quantization, Settings, device_name
 from inference.types import Request, Result
 
@@ -581,14 +581,8 @@ def _text_line(name: str, values: Mapping[str, Any]) -> str:
     columns = [name, " ; ".join(things) or values["text"]]
     if values["translation"]:
         columns.append(values["translation"]["text"])
-    return "\t".join(map(_on_one_line, columns))
-
-
-def _on_one_line(text: str) -> str:
-    """The text without line breaks, tabs and characters that a terminal would obey."""
-    shown = "".join(" " if unicodedata.category(character)[0] in "CZ" else character for character in text)
-    return " ".join(shown.split())
+    return "\t".join(map(on_one_line, columns))
 
 
 def _say(sentence: str) -> None:
-    print(_on_one_line(sentence), file=sys.stderr, flush=True)  # noqa: T201  # to the person at the terminal
+    print(on_one_line(sentence), file=sys.stderr, flush=True)  # noqa: T201  # to the person at the terminal

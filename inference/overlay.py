@@ -5,7 +5,6 @@ result in every process: a colour depends on the labels alone.
 """
 
 import math
-import unicodedata
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from inference.lines import on_one_line
 from inference.masks import pixel_box
 from inference.types import Detection
 
@@ -334,9 +334,8 @@ def _luminance(colour: Colour) -> float:
 
 
 def _plain(text: str) -> str:
-    """A label on one line, without characters that draw nothing or turn the text around."""
-    text = "".join(" " if unicodedata.category(character)[0] in "CZ" else character for character in text)
-    text = " ".join(text.split())
+    """A label on one line, no longer than a chip may be."""
+    text = on_one_line(text)
     return text if len(text) <= _MAX_LABEL_CHARACTERS else text[: _MAX_LABEL_CHARACTERS - 1].rstrip() + "…"
 
 

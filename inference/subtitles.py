@@ -4,11 +4,11 @@ Knows times and texts. Knows no video, no model and no page.
 """
 
 import textwrap
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from inference import overlay
+from inference.lines import on_one_line
 from inference.types import Result
 
 _LINE = 42  # characters that fit side by side on a television, as broadcasters count them
@@ -44,7 +44,7 @@ def said(result: Result, language: str) -> str:
         text = ", ".join(f"{label} ×{count}" if count > 1 else label for label, _, count in entries)
     else:
         text = result.translation.text if language == "es" and result.translation else result.text
-    return _on_one_line(text)
+    return on_one_line(text)
 
 
 def cues(times: Sequence[float], texts: Sequence[str], *, end: float) -> tuple[Cue, ...]:
@@ -57,7 +57,7 @@ def cues(times: Sequence[float], texts: Sequence[str], *, end: float) -> tuple[C
     """
     made: list[Cue] = []
     for text, start, until in zip(texts, times, [*times[1:], end], strict=True):
-        text = _on_one_line(text)
+        text = on_one_line(text)
         start, until = round(start, 3), round(until, 3)
         if not text or until <= start:
             continue
@@ -97,12 +97,6 @@ def _clock(seconds: float, mark: str) -> str:
     minutes, thousandths = divmod(thousandths, 60_000)
     whole, rest = divmod(thousandths, 1000)
     return f"{minutes // 60:02}:{minutes % 60:02}:{whole:02}{mark}{rest:03}"
-
-
-def _on_one_line(text: str) -> str:
-    """The text without line breaks, which would end a cue, and without characters that draw nothing."""
-    shown = "".join(" " if unicodedata.category(character)[0] in "CZ" else character for character in text)
-    return " ".join(shown.split())
 
 
 def _lines(text: str) -> str:
