@@ -5,9 +5,12 @@ result in every process: a colour depends on the labels alone.
 """
 
 import math
+import re
+import unicodedata
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +32,8 @@ _PALETTE: tuple[Colour, ...] = (
 )  # fmt: skip
 
 _MAX_LABEL_CHARACTERS = 48
+_NO_CHARACTER = "\uffff"
+_GAP = re.compile(r"…(?:\s*…)+")
 _SHADOW = (0, 0, 0, 96)
 _DARK: Colour = (18, 18, 24)
 _LIGHT: Colour = (255, 255, 255)
@@ -98,6 +103,9 @@ def draw(
     colours: Mapping[str, Colour] | None = None,
 ) -> Image.Image:
     """Draws detections on a copy of a picture.
+
+    The font has Latin, Greek and Cyrillic letters. Of a label in another script only the score is written; its colour
+    stands for the name, which `legend` has.
 
     Args:
         image: The upright picture. It is not changed.
@@ -238,13 +246,14 @@ def _draw_labels(
     for detection in detections:
         score = "" if detection.score is None else f"{round(100 * detection.score)} %"
         room = canvas.width - 2 * across
-        tail = font.getlength(score) + gap if score else 0.0
-        name = _fitting(_plain(_name(detection, language)), font, room - tail)
-        if not name:
+        text = _written(_name(detection, language))
+        tail = font.getlength(score) + (gap if text else 0) if score else 0.0
+        name = _fitting(text, font, room - tail)
+        if text and not name:
             score, tail = "", 0.0
-            name = _fitting(_plain(_name(detection, language)), font, room)
-        if not name or height > canvas.height:
-            continue  # the picture is too small for any writing
+            name = _fitting(text, font, room)
+        if not (name or score) or tail > room or height > canvas.height:
+            continue  # there is nothing to write, or the picture is too small for any writing
         width = min(canvas.width, math.ceil(font.getlength(name) + tail) + 2 * across)
         chip = _place_chip(_clip(pixel_box(detection.box), canvas.size), (width, height), canvas.size, placed)
         placed.append(chip)
@@ -333,10 +342,28 @@ def _luminance(colour: Colour) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def _plain(text: str) -> str:
-    """A label on one line, no longer than a chip may be."""
-    text = on_one_line(text)
-    return text if len(text) <= _MAX_LABEL_CHARACTERS else text[: _MAX_LABEL_CHARACTERS - 1].rstrip() + "…"
+def _written(text: str) -> str:
+    """As much of a label as the font can write, on one line and no longer than a chip may be.
+
+    Emoji and what shows nothing by itself are left out; an ellipsis stands for letters of other scripts, unless nothing
+    would be left beside it.
+    """
+    text = unicodedata.normalize("NFC", on_one_line(text))
+    if len(text) > _MAX_LABEL_CHARACTERS:
+        text = text[: _MAX_LABEL_CHARACTERS - 1].rstrip() + "…"
+    text = "".join(character if _has_glyph(character) else "…" if character.isalnum() else "" for character in text)
+    text = " ".join(_GAP.sub("…", text).split())
+    return text if text.strip("… ") else ""
+
+
+@lru_cache(maxsize=4096)
+def _has_glyph(character: str) -> bool:
+    """Whether the font can write a character: it draws a box for one that it lacks, and shows some that are unseen."""
+    if unicodedata.category(character) == "Cf":
+        return False
+    font = _font(20)
+    drawn, missing = font.getmask(character), font.getmask(_NO_CHARACTER)
+    return drawn.size != missing.size or bytes(drawn) != bytes(missing)
 
 
 def _fitting(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:

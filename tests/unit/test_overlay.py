@@ -218,6 +218,38 @@ def test_any_label_can_be_drawn(label):
     assert legend([Detection(label, CAT.box)])[0][2] == 1
 
 
+def labelled(label: str, score: float | None = 0.5) -> np.ndarray:
+    """The picture with the label of a thing, in a colour that is the same for all."""
+    thing = Detection(label, CAT.box, score=score)
+    return np.asarray(draw(plain(), [thing], boxes=False, colours={label: colour_of("cat")}))
+
+
+@pytest.mark.parametrize(
+    ("label", "same"),
+    [
+        pytest.param("cat 🐈", "cat", id="an emoji beside a word"),
+        pytest.param("cat ❤\ufe0f 👨\u200d👩\u200d👧", "cat", id="emoji that are joined"),
+        pytest.param("cafe\u0301", "café", id="a letter and its accent"),
+        pytest.param("se\u200cparate", "separate", id="what keeps letters apart"),
+        pytest.param("红色 taxi 출租车", "… taxi …", id="words of other scripts"),
+        pytest.param("红色 的 taxi", "… taxi", id="several of them"),
+        pytest.param("taxi" + " 红色的汽车" * 20, "taxi …", id="many of them"),
+    ],
+)
+def test_of_a_label_what_the_font_has_is_written(label: str, same: str):
+    assert (labelled(label) == labelled(same)).all()
+
+
+@pytest.mark.parametrize(
+    "label", ["猫", "红色的汽车", "سيارة حمراء", "חתול", "แมว", "बिल्ली", "고양이", "🐈"], ids=lambda label: label
+)
+def test_of_a_label_in_another_script_the_score_is_written_and_no_boxes(label: str):
+    assert (labelled(label) == labelled("猫")).all()
+    assert (labelled(label, 0.5) != labelled(label, 0.6)).any()
+    assert (labelled(label, None) == np.asarray(plain())).all()
+    assert legend([Detection(label, CAT.box)])[0][0] == label
+
+
 def test_spanish_accents_have_glyphs():
     pictures = {
         draw(plain(), [Detection(letter, CAT.box)], boxes=False).crop().tobytes() for letter in "áéíóúüñ¿¡Ñaeioun"
