@@ -207,8 +207,10 @@ class Pipeline:
         """The typed text in English; names of objects one by one, so that they stay apart."""
         if request.input_language == "en" or not request.text:
             return request.text
-        parts = request.text.split(" ; ") if is_list else [request.text]
-        return " ; ".join(hosted.translators.translate("es-en", parts))
+        if not is_list:
+            return hosted.translators.translate("es-en", [request.text])[0]
+        names = hosted.translators.translate("es-en", request.text.split(" ; "))
+        return " ; ".join(name.strip(" .") for name in names)  # a translator may take a name for a sentence
 
     def _to_spanish(
         self, hosted: HostedModel, prompt: str, parsed: Parsed, detections: tuple[Detection, ...]

@@ -171,10 +171,13 @@ def test_an_answer_that_goes_round_in_circles_is_stopped(
         pytest.param("kitten", [], id="the model has a name of its own"),
     ],
 )
-def test_what_is_not_in_the_picture_is_named_as_it_was_typed(monkeypatch, pipeline, answer: str, missing: list[str]):
+@pytest.mark.parametrize("stop", ["", "."], ids=["names", "with the full stop that a translator gives a sentence"])
+def test_what_is_not_in_the_picture_is_named_as_it_was_typed(
+    monkeypatch, pipeline, answer: str, missing: list[str], stop: str
+):
     box = ["<loc0001>", "<loc0002>", "<loc0900>", "<loc0901>"]
     saying(monkeypatch, pipeline, [piece for name in answer.split(";") if name for piece in (*box, f" {name}", " ;")])
-    monkeypatch.setattr(Shouting, "translate", lambda self, direction, texts: [WORDS.get(text, text) for text in texts])
+    monkeypatch.setattr(Shouting, "translate", lambda self, direction, texts: [WORDS[text] + stop for text in texts])
 
     result = pipeline.run(request("detect", text="gato ; perro", input_language="es", max_new_tokens=100))
 
