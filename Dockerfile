@@ -4,6 +4,8 @@
 #   docker build -t paligemma2-demo --build-arg ACCELERATOR=cuda . for an NVIDIA GPU
 #   docker run --gpus all --stop-timeout 30 -p 7860:7860 -v paligemma2-weights:/weights -e HF_TOKEN \
 #     -e PALIGEMMA_MODEL=3b paligemma2-demo
+#
+# For another port set PALIGEMMA_PORT, not --port: it also tells Docker where to ask whether the app is well.
 FROM python:3.11-slim-bookworm
 
 # cpu or cuda: which build of PyTorch goes in. The CUDA build brings its own CUDA libraries, so the base is the same.
@@ -41,5 +43,6 @@ EXPOSE 7860
 VOLUME /weights
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
     CMD ["python", "-c", "import os, urllib.request as u; \
-        u.urlopen(f'http://127.0.0.1:{os.environ.get(\"PALIGEMMA_PORT\", 7860)}/healthz', timeout=4)"]
+        u.build_opener(u.ProxyHandler({})).open( \
+            f'http://127.0.0.1:{os.environ.get(\"PALIGEMMA_PORT\", 7860)}/healthz', timeout=4)"]
 ENTRYPOINT ["python", "app.py"]

@@ -1,9 +1,13 @@
 """How the app finds its place: this machine, or a Space; and what it says of it."""
 
+import http.server
+import json
+import os
 import re
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -81,3 +85,35 @@ def test_a_space_has_the_gradio_that_is_pinned() -> None:
     assert re.search(
         rf"^gradio.*=={re.escape(of_space)}$", (ROOT / "requirements.txt").read_text("utf-8"), re.MULTILINE
     )
+
+
+class Alive(http.server.BaseHTTPRequestHandler):
+    """Says that it lives, and only that."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/healthz" else 404)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None: ...
+
+
+def test_a_container_is_asked_for_its_health_on_its_own_port_and_past_any_proxy() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text("utf-8").replace("\\\n", "")
+    found = re.search(r"^HEALTHCHECK .*CMD (\[.*\])$", dockerfile, re.MULTILINE)
+    assert found
+    _, *arguments = json.loads(found[1])
+    with http.server.HTTPServer(("127.0.0.1", 0), Alive) as server, socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        proxy = f"http://127.0.0.1:{nobody.getsockname()[1]}"
+        health = [
+            subprocess.run(
+                [sys.executable, *arguments],
+                env=os.environ | {"HTTP_PROXY": proxy, "http_proxy": proxy, "PALIGEMMA_PORT": str(port)},
+                capture_output=True,
+            ).returncode
+            for port in (server.server_port, nobody.getsockname()[1])
+        ]
+        server.shutdown()
+    assert health[0] == 0
+    assert health[1] != 0
