@@ -194,7 +194,7 @@ class Endpoints:
 
         Returns:
             JSON: `seconds` of the clip; `frames`, each with its `time` in seconds and its `result`, or null and an
-            `error`; `subtitles` by language, each as `vtt` and `srt`.
+            `error`; `subtitles` by language, each as `vtt` and `srt`; Spanish ones only where there is a translation.
         """
         request_id = new_request_id()
         with plain_errors(request_id=request_id, texts=self.context.texts, language="en"):

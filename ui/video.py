@@ -213,7 +213,8 @@ class VideoTab:
         if clip is None:
             return shown.waiting() | {shown.player: markup.empty(words("video.empty"))}
         try:
-            opened = open_clip(Path(clip), self._limits)
+            with self._context.visitors.admit(visitor):
+                opened = open_clip(Path(clip), self._limits)
         except Exception as error:
             return shown.waiting() | {shown.player: "", shown.notes: self._runs.refusal(error, words)}
         length = words.texts.now("video.length", words.language, length=subtitles.clock(opened.seconds))

@@ -22,6 +22,7 @@ from ui.context import Context
 from ui.faults import sentence
 from ui.video import SUBTITLES, clip_limits, frame_jobs
 from ui.video import TASKS as CLIP_TASKS
+from ui.visitors import Visit
 
 __all__ = ["CLIP_TASKS", "asked_about_clip"]
 
@@ -48,9 +49,10 @@ def asked_about_clip(
         raise InvalidInput(Sentence("The number of frames can be from 1 to {most}.", most=most))
     tasks.check(Request(Image.new("RGB", (1, 1)), **asked))
     context.host.get(asked["model"])  # says it once if that one cannot answer
-    clip = open_clip(Path(video), clip_limits(context.settings))
-    times = [clip.seconds_at(stamp) for stamp in clip.spaced(int(frames))]
-    outcomes = _outcomes(context, clip, int(frames), asked, request_id)
+    with context.visitors.admit(None) as visit:
+        clip = open_clip(Path(video), clip_limits(context.settings))
+        times = [clip.seconds_at(stamp) for stamp in clip.spaced(int(frames))]
+        outcomes = _outcomes(context, visit, clip, int(frames), asked, request_id)
     told = [_told(context, time, outcomes.get(number), request_id) for number, time in enumerate(times)]
     answered = [outcomes[number].result if number in outcomes else None for number in range(len(times))]
     return {
@@ -61,12 +63,12 @@ def asked_about_clip(
 
 
 def _outcomes(
-    context: Context, clip: Clip, count: int, asked: Mapping[str, Any], request_id: str
+    context: Context, visit: Visit, clip: Clip, count: int, asked: Mapping[str, Any], request_id: str
 ) -> dict[int, Outcome]:
     """What came of each frame, by its number; ends early when the one who asked has gone."""
     outcomes: dict[int, Outcome] = {}
     jobs = frame_jobs(clip, count, partial(_request, asked), request_id=request_id)
-    with context.visitors.admit(None) as visit, closing(context.answers(visit, jobs)) as answers:
+    with closing(context.answers(visit, jobs)) as answers:
         for outcome in answers:
             if outcome is not None:
                 outcomes[outcome.number] = replace(outcome, request=None)  # which holds a whole picture
