@@ -216,6 +216,14 @@ def test_a_crowd_of_sessions_does_not_end_the_answer_of_one_who_came_before() ->
     assert len(waited_for) < mail.max_size
 
 
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[tuple[str, StandInHost]]:
+    """Where an app with a login is, and its host, whose models are as a test tells it."""
+    host = StandInHost()
+    with serve(StandInPipeline(), host, routes=service.routes(host), auth=("ann", "sécret")) as url:  # type: ignore[arg-type]
+        yield url, host
+
+
 @pytest.mark.parametrize(
     ("states", "code"),
     [
@@ -225,14 +233,16 @@ def test_a_crowd_of_sessions_does_not_end_the_answer_of_one_who_came_before() ->
         pytest.param(("ready", "loading"), 200, id="one of two is ready"),
     ],
 )
-def test_readiness_follows_the_models_and_life_does_not(states: tuple[str, ...], code: int) -> None:
-    host = StandInHost(tuple(ModelStatus(f"model {index}", state) for index, state in enumerate(states)))  # type: ignore[arg-type]
-    with serve(StandInPipeline(), host, routes=service.routes(host), auth=("ann", "secret")) as url:  # type: ignore[arg-type]
-        ready = httpx.get(f"{url}readyz")
-        assert ready.status_code == code
-        assert [model["state"] for model in ready.json()["models"]] == list(states)
-        assert httpx.get(f"{url}healthz").json() == {"status": "alive"}
-        assert httpx.get(f"{url}config").status_code == 401
+def test_readiness_follows_the_models_and_life_does_not(
+    guarded: tuple[str, StandInHost], states: tuple[str, ...], code: int
+) -> None:
+    url, host = guarded
+    host.states = tuple(ModelStatus(f"model {index}", state) for index, state in enumerate(states))  # type: ignore[arg-type]
+    ready = httpx.get(f"{url}readyz")
+    assert ready.status_code == code
+    assert [model["state"] for model in ready.json()["models"]] == list(states)
+    assert httpx.get(f"{url}healthz").json() == {"status": "alive"}
+    assert httpx.get(f"{url}config").status_code == 401
 
 
 @pytest.mark.parametrize(
@@ -245,9 +255,11 @@ def test_readiness_follows_the_models_and_life_does_not(states: tuple[str, ...],
         pytest.param("ann", "s" * 10000, 400, id="endless password"),
     ],
 )
-def test_a_login_must_be_right_in_both_parts(user: str, password: str, code: int) -> None:
-    with serve(StandInPipeline(), StandInHost(), auth=("ann", "sécret")) as url:
-        assert httpx.post(f"{url}login", data={"username": user, "password": password}).status_code == code
+def test_a_login_must_be_right_in_both_parts(
+    guarded: tuple[str, StandInHost], user: str, password: str, code: int
+) -> None:
+    url, _ = guarded
+    assert httpx.post(f"{url}login", data={"username": user, "password": password}).status_code == code
 
 
 @pytest.mark.slow

@@ -8,12 +8,15 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import app
+from inference.errors import InvalidInput
+from inference.metrics import Metrics
 from inference.settings import Settings
 from tests.support.serving import StandInHost
 
@@ -39,19 +42,31 @@ def test_a_space_keeps_the_address_that_it_is_told(monkeypatch: pytest.MonkeyPat
     assert app.for_this_place(Settings(host="10.0.0.2")).host == "10.0.0.2"
 
 
-@pytest.mark.parametrize("flag", ["--port", "--metrics"])
-def test_a_port_that_another_program_has_is_named_with_the_flag_for_another(flag: str) -> None:
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that another program has."""
     with socket.create_server(("127.0.0.1", 0)) as other:
-        port = str(other.getsockname()[1])
-        command = [sys.executable, "app.py", "--model", "demo", "--device", "cpu", flag, port]
-        ended = subprocess.run(
-            command, cwd=Path(app.__file__).parent, capture_output=True, text=True, timeout=120, check=False
-        )
+        yield other.getsockname()[1]
+
+
+def test_a_port_that_another_program_has_is_named_with_the_flag_for_another(taken: int) -> None:
+    command = [sys.executable, "app.py", "--model", "demo", "--device", "cpu", "--port", str(taken)]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert ended.returncode == 1
     (said,) = [line for line in ended.stderr.splitlines() if "ERROR" in line]
-    assert f"Port {port} of 127.0.0.1 is in use" in said
-    assert said.endswith(f"choose another by {flag}.")
+    assert f"Port {taken} of 127.0.0.1 is in use" in said
+    assert said.endswith("choose another by --port.")
     assert "Traceback" not in ended.stderr
+
+
+def test_so_is_the_port_of_the_metrics(taken: int) -> None:
+    # What such an error does to the process is the same for both; to start another takes many seconds.
+    metrics = Metrics(StandInHost(), refused=lambda: 0)  # type: ignore[arg-type]
+    with (
+        pytest.raises(InvalidInput, match=rf"^Port {taken} of 127\.0\.0\.1 is in use.*choose another by --metrics\.$"),
+        app.serving(metrics, ("127.0.0.1", taken)),
+    ):
+        pass
 
 
 class Launched:

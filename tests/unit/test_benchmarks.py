@@ -312,7 +312,7 @@ def test_scenes_are_packed_as_pictures():
 @pytest.mark.timeout(600)
 def test_a_short_soak_loses_nothing(tmp_path, capsys):
     state = tmp_path / "soak.json"
-    flags = ["--clients", "4", "--minutes", "0.1", "--pause", "0.2", "--device", "cpu", "--state", str(state)]
+    flags = ["--clients", "4", "--minutes", "0.05", "--pause", "0.2", "--device", "cpu", "--state", str(state)]
     code = soak.main(flags)
     figures = last_line(capsys)
     assert code == 0, figures["failure_examples"]
