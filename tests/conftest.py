@@ -20,6 +20,20 @@ settings.register_profile("long", settings.get_profile("default"), max_examples=
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+LONGEST_FIRST = (
+    "test_service", "test_benchmarks", "test_texts", "test_training_runs", "test_translators", "test_endpoints",
+    "test_payloads", "test_train_cli", "test_checkpoints", "test_app", "test_evaluate", "test_properties",
+    "test_page", "test_ask", "test_accessibility", "test_video", "test_batch", "test_embedded", "test_compare",
+)  # fmt: skip
+"""The files that take so long that a worker which begins one at the end would keep the others waiting."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest files first; the others keep their order."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _one_thread() -> Iterator[None]:
     """One thread for torch: the models here are tiny, and on a busy machine threads wait longer than they compute."""

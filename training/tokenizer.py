@@ -4,6 +4,7 @@ Knows the token inventory: special tokens, bytes, characters, the world's words,
 that PaliGemma has them. Knows nothing of models.
 """
 
+import functools
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -101,7 +102,8 @@ def processor(tokenizer: PreTrainedTokenizerFast, *, side: int, image_tokens: in
     return PaliGemmaProcessor(image_processor=pictures, tokenizer=tokenizer)
 
 
-def _words() -> list[str]:
+@functools.cache
+def _words() -> tuple[str, ...]:
     """Every word of the grammar as a token, with the space before it where it may have one."""
     found: dict[str, None] = {}
     for text in vocabulary_corpus():
@@ -123,4 +125,4 @@ def _words() -> list[str]:
     for word in both:
         found[word] = found["▁" + word] = None
     found["▁;"] = None
-    return list(found)
+    return tuple(found)

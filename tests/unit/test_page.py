@@ -9,7 +9,7 @@ from tests.support.serving import StandInHost, StandInPipeline
 from ui import page
 from ui.batch import BatchTab
 from ui.context import Context
-from ui.door import Page
+from ui.door import Page, UploadDoor
 
 SERVED = {"host": "0.0.0.0", "port": 80, "share": True}
 
@@ -37,8 +37,8 @@ def test_the_server_is_started_as_the_settings_say(settings: dict[str, Any], opt
 
 def test_the_door_for_uploads_has_the_same_limit() -> None:
     settings = Settings(max_upload_mb=2, max_video_mb=3)
-    [door] = page.launch_options(settings, built(settings))["app_kwargs"]["middleware"]
-    assert door.kwargs["max_megabytes"] == 3
+    layers = page.launch_options(settings, built(settings))["app_kwargs"]["middleware"]
+    assert [layer.kwargs["max_megabytes"] for layer in layers if layer.cls is UploadDoor] == [3]
 
 
 def test_pictures_have_a_limit_and_few_are_decoded_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
