@@ -6,7 +6,7 @@ import pytest
 
 from inference.settings import Settings
 from tests.support.serving import StandInHost, StandInPipeline
-from ui import page
+from ui import page, service
 from ui.batch import BatchTab
 from ui.context import Context
 from ui.door import Page, UploadDoor
@@ -24,7 +24,7 @@ def built(settings: Settings) -> Page:
         pytest.param({"max_upload_mb": 2, "max_video_mb": 3}, {"max_file_size": "3072kb"}, id="clips are larger"),
         pytest.param({"max_upload_mb": 5, "max_video_mb": 3}, {"max_file_size": "5120kb"}, id="pictures are larger"),
         pytest.param(
-            {"max_queue": 5, "models": ("a", "b")}, {"max_threads": 10 + page.SPARE_THREADS}, id="all may wait"
+            {"max_queue": 5, "models": ("a", "b")}, {"max_threads": 10 + service.SPARE_THREADS}, id="all may wait"
         ),
         pytest.param(SERVED, {"server_name": "0.0.0.0", "server_port": 80, "share": True, "auth": None}, id="place"),
     ],
