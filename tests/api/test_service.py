@@ -378,3 +378,13 @@ def test_the_page_travels_packed_and_its_files_are_asked_for_once() -> None:
         assert "immutable" in httpx.get(url + script).headers["cache-control"]
         missing = httpx.get(f"{url}assets/index-12345678.js")
         assert (missing.status_code, missing.headers.get("cache-control")) == (404, None)
+
+
+def test_a_model_that_cannot_load_leaves_the_page_up_with_the_reason() -> None:
+    host = StandInHost((ModelStatus("big", "failed", detail="Accept the licence on <the hub>."),))
+    with serve(StandInPipeline(), host) as url:
+        assert httpx.get(url).status_code == 200
+        parts = httpx.get(f"{url}config").json()["components"]
+        (banner,) = (part["props"]["value"] for part in parts if part["props"].get("elem_id") == "banner")
+    assert 'role="alert"' in banner
+    assert "Accept the licence on &lt;the hub&gt;." in banner
