@@ -110,22 +110,25 @@ def test_the_two_models_are_asked_at_once_and_their_words_are_marked_where_they_
     assert compare.page.evaluate(underline) == "underline"
 
 
-def test_a_comparison_that_cannot_begin_leaves_the_last_one(compare: Compare) -> None:
+def test_answers_that_agree_have_no_marks_and_stay_until_their_picture_goes(compare: Compare) -> None:
+    page = compare.page
     compare.run()
-    expect(compare.page.locator("#compare-differences")).to_contain_text("Both say the same")
+    expect(page.locator("#compare-differences")).to_contain_text("Both say the same, word for word.")
+    expect(page.locator("mark")).to_have_count(0)
+    last = page.locator("[data-testid=timings] tbody tr").last.locator("th, td")
+    expect(last).to_have_count(3)
+    lines = last.evaluate_all("cells => cells.map(cell => getComputedStyle(cell).borderBottomWidth)")
+    assert lines == ["0px"] * 3, "no line ends the table of times"
+
     compare.choose("task", "Answer")
     compare.run()
-    expect(compare.page.locator("#compare-status")).to_contain_text("Type a question about the picture.")
+    expect(page.locator("#compare-status")).to_contain_text("Type a question about the picture.")
     expect(compare.side("left").locator("[data-testid=side-answer]")).to_have_text("two red boats")
-    expect(compare.page.locator("#compare-differences")).to_contain_text("Both say the same")
+    expect(page.locator("#compare-differences")).to_contain_text("Both say the same")
 
-
-def test_a_comparison_goes_with_its_picture(compare: Compare) -> None:
-    compare.run()
-    expect(compare.page.locator("#compare-differences")).to_contain_text("Both say the same")
-    compare.page.locator("#compare-picture").get_by_role("button", name="Remove Image").click()
-    expect(compare.page.locator("#compare-status")).to_contain_text("side by side")
-    expect(compare.page.locator("#compare-differences")).to_be_hidden()
+    page.locator("#compare-picture").get_by_role("button", name="Remove Image").click()
+    expect(page.locator("#compare-status")).to_contain_text("side by side")
+    expect(page.locator("#compare-differences")).to_be_hidden()
     expect(compare.side("left").locator("[data-testid=side-answer]")).to_have_count(0)
 
 
@@ -148,32 +151,18 @@ def test_stop_is_heard_while_the_picture_is_being_opened(
     assert pipeline.voices[LEFT].requests == []
 
 
-def test_no_line_ends_the_table_of_times(compare: Compare) -> None:
-    compare.run()
-    last = compare.page.locator("[data-testid=timings] tbody tr").last.locator("th, td")
-    expect(last).to_have_count(3)
-    assert last.evaluate_all("cells => cells.map(cell => getComputedStyle(cell).borderBottomWidth)") == ["0px"] * 3
-
-
-def test_answers_that_agree_have_no_marks(compare: Compare) -> None:
-    compare.run()
-    expect(compare.page.locator("#compare-differences")).to_contain_text("Both say the same, word for word.")
-    expect(compare.page.locator("mark")).to_have_count(0)
-
-
-def test_things_are_paired_by_place_and_name(compare: Compare, pipeline: TwoVoices) -> None:
-
+def test_things_are_paired_by_place_and_name_and_fit_a_narrow_screen(compare: Compare, pipeline: TwoVoices) -> None:
     pipeline.voices[LEFT].things = (
         thing("boat", (10, 10, 40, 40), 0.9),
         thing("cup", (50, 20, 90, 70), 0.3),
-        thing("key", (0, 60, 20, 78), 0.5),
+        thing("a thing with quite a long name for its size", (0, 60, 20, 78), 0.5),
     )
     pipeline.voices[RIGHT].things = (
         thing("boat", (10, 10, 41, 40), 0.8),
         thing("cup", (60, 20, 99, 70), 0.4),
         thing("<i>fish</i>", (70, 2, 98, 18), 1),
     )
-    compare.look_for("boat ; cup ; key")
+    compare.look_for("boat ; cup")
     compare.run()
     rows = compare.page.locator("[data-testid=pairs] tbody tr")
     expect(rows).to_have_count(4)
@@ -184,31 +173,43 @@ def test_things_are_paired_by_place_and_name(compare: Compare, pipeline: TwoVoic
     expect(rows.nth(3)).to_contain_text("Only right")
     expect(compare.page.locator("#compare-differences")).to_contain_text("They differ about 3 of 4 things.")
     for side in ("left", "right"):
-        expect(compare.side(side).locator("img")).to_be_visible()
+        expect(compare.side(side).locator("img"), side).to_be_visible()
+    compare.page.set_viewport_size({"width": 390, "height": 800})
+    compare.page.wait_for_function("innerWidth === 390")
+    assert compare.page.evaluate("document.documentElement.scrollWidth") <= 390, "scrolls sideways"
 
 
-def test_one_side_that_fails_leaves_the_other(compare: Compare, pipeline: TwoVoices) -> None:
+def test_one_side_that_fails_or_is_stopped_leaves_the_other(compare: Compare, pipeline: TwoVoices) -> None:
+    left, right = (compare.side(name) for name in ("left", "right"))
     pipeline.voices[RIGHT].failure = Busy(Sentence("Too many <b>wait</b>. Try again."))
     compare.run()
-    expect(compare.side("left").locator("[data-testid=side-answer]")).to_have_text("two red boats")
-    expect(compare.side("right").get_by_role("alert")).to_have_text("Too many <b>wait</b>. Try again.")
-    expect(compare.page.locator("#compare-run")).to_be_enabled()
-    expect(compare.page.locator("#compare-differences")).to_be_hidden()
+    expect(left.locator("[data-testid=side-answer]")).to_have_text("two red boats")
+    expect(right.get_by_role("alert")).to_have_text("Too many <b>wait</b>. Try again.")
+    expect(compare.page.locator("#compare-run"), "after the failure").to_be_enabled()
+    expect(compare.page.locator("#compare-differences"), "after the failure").to_be_hidden()
 
-
-def test_stop_ends_both_sides_and_keeps_what_is_there(compare: Compare, pipeline: TwoVoices) -> None:
-    pipeline.voices[RIGHT].held = True
+    pipeline.voices[LEFT].words = "a blue boat"
+    pipeline.voices[RIGHT].failure, pipeline.voices[RIGHT].held = None, True
+    pipeline.voices[RIGHT].cancelled.clear()
     compare.run()
-    expect(compare.side("left").locator("[data-testid=side-answer]")).to_have_text("two red boats")
-    expect(compare.side("right")).to_contain_text("Answering …")
+    expect(left.locator("[data-testid=side-answer]")).to_have_text("a blue boat")
+    expect(right).to_contain_text("Answering …")
     compare.page.locator("#compare-stop").click()
-    expect(compare.side("right")).to_contain_text("Stopped.")
-    expect(compare.side("left").locator("[data-testid=side-answer]")).to_have_text("two red boats")
-    expect(compare.page.locator("#compare-run")).to_be_enabled()
+    expect(right).to_contain_text("Stopped.")
+    expect(left.locator("[data-testid=side-answer]"), "kept").to_have_text("a blue boat")
+    expect(compare.page.locator("#compare-run"), "after Stop").to_be_enabled()
     assert pipeline.voices[RIGHT].cancelled.wait(10)
 
 
-def test_the_models_own_spanish_stands_beside_the_translated_one(compare: Compare, pipeline: TwoVoices) -> None:
+def test_the_models_own_spanish_stands_beside_the_translated_one_or_beside_why_there_is_none(
+    compare: Compare, pipeline: TwoVoices
+) -> None:
+    class Untranslated(StandInPipeline):
+        def stream(self, request: Request, **options: Any) -> Iterator[Progress | Result]:
+            for item in super().stream(request, **options):
+                problems = ("There is no Spanish translation: <b>memory</b>.",) if request.translate else ()
+                yield replace(item, translation=None, problems=problems) if isinstance(item, Result) else item
+
     compare.choose("way", "Spanish, own or translated")
     tasks = compare.page.locator("#compare-task").get_by_role("radio")
     expect(tasks).to_have_count(3)
@@ -223,12 +224,36 @@ def test_the_models_own_spanish_stands_beside_the_translated_one(compare: Compar
     asked = {(request.language, request.translate) for request in pipeline.voices[LEFT].requests}
     assert asked == {("es", False), ("en", True)}
 
+    expect(compare.page.locator("#compare-run")).to_be_enabled()
+    pipeline.voices[LEFT] = Untranslated()
+    compare.run()
+    expect(compare.side("right")).to_contain_text("There is no Spanish translation: <b>memory</b>.")
+    expect(compare.side("right")).to_contain_text("The model wrote nothing.")
 
-def test_without_a_picture_the_tab_asks_for_one(visit: Any, url: str) -> None:
+
+def test_without_a_picture_the_tab_asks_for_one_and_has_an_example_for_the_chosen_task(
+    visit: Any, url: str, pipeline: TwoVoices
+) -> None:
     tab = Compare(visit(url))
     tab.run()
     expect(tab.page.locator("#compare-status")).to_contain_text("Add a picture first.")
     expect(tab.page.locator("#compare-run")).to_be_enabled()
+
+    tab.page.locator("#compare-try").click()
+    for side in ("left", "right"):
+        expect(tab.side(side).locator("[data-testid=side-answer]"), side).to_have_text("two red boats")
+    expect(tab.page.locator("#compare-picture img")).to_be_visible()
+    expect(tab.page.locator("#compare-run"), "after the example").to_be_enabled()
+    voices = pipeline.voices.values()
+    assert {request.task for voice in voices for request in voice.requests} == {"describe"}
+
+    for voice in voices:
+        voice.requests.clear()
+    tab.choose("task", "Find")
+    tab.page.locator("#compare-try").click()
+    expect(tab.page.locator("#compare-differences")).to_contain_text("Neither side found anything.")
+    asked = {(request.task, request.text) for voice in voices for request in voice.requests}
+    assert asked == {("detect", "person ; helmet ; flag")}
 
 
 def test_one_model_is_compared_with_itself_in_spanish_only(visit: Any, picture: Path) -> None:
@@ -249,45 +274,3 @@ def test_a_choice_of_models_outlives_their_loading(visit: Any) -> None:
         host.states = (READY, replace(loading, name="paligemma2-3b-mix-448", state="ready"))
         expect(tab.page.locator("#compare-other").get_by_role("radio", name="paligemma2-3b-mix-448")).to_be_checked()
         expect(tab.page.locator("#compare-model").get_by_role("radio", name=READY.name)).to_be_checked()
-
-
-def test_a_narrow_screen_needs_no_scrolling_sideways(visit: Any, url: str, pipeline: TwoVoices, picture: Path) -> None:
-    pipeline.voices[LEFT].things = (thing("a thing with quite a long name for its size", (10, 10, 40, 40), 0.9),)
-    tab = Compare(visit(url, viewport={"width": 390, "height": 800}), picture)
-    tab.look_for("boat")
-    tab.run()
-    expect(tab.page.locator("[data-testid=pairs]")).to_be_visible()
-    assert tab.page.evaluate("document.documentElement.scrollWidth") <= 390
-
-
-def test_a_translation_that_is_missing_is_said(compare: Compare, pipeline: TwoVoices) -> None:
-    class Untranslated(StandInPipeline):
-        def stream(self, request: Request, **options: Any) -> Iterator[Progress | Result]:
-            for item in super().stream(request, **options):
-                problems = ("There is no Spanish translation: <b>memory</b>.",) if request.translate else ()
-                yield replace(item, translation=None, problems=problems) if isinstance(item, Result) else item
-
-    pipeline.voices[LEFT] = Untranslated()
-    compare.choose("way", "Spanish, own or translated")
-    compare.run()
-    expect(compare.side("right")).to_contain_text("There is no Spanish translation: <b>memory</b>.")
-    expect(compare.side("right")).to_contain_text("The model wrote nothing.")
-
-
-def test_an_example_can_be_tried(visit: Any, url: str, pipeline: TwoVoices) -> None:
-    tab = Compare(visit(url))
-    tab.page.locator("#compare-try").click()
-    for side in ("left", "right"):
-        expect(tab.side(side).locator("[data-testid=side-answer]")).to_have_text("two red boats")
-    expect(tab.page.locator("#compare-picture img")).to_be_visible()
-    expect(tab.page.locator("#compare-run")).to_be_enabled()
-    assert {request.task for voice in pipeline.voices.values() for request in voice.requests} == {"describe"}
-
-
-def test_an_example_shows_the_chosen_task(visit: Any, url: str, pipeline: TwoVoices) -> None:
-    tab = Compare(visit(url))
-    tab.choose("task", "Find")
-    tab.page.locator("#compare-try").click()
-    expect(tab.page.locator("#compare-differences")).to_contain_text("Neither side found anything.")
-    asked = {(request.task, request.text) for voice in pipeline.voices.values() for request in voice.requests}
-    assert asked == {("detect", "person ; helmet ; flag")}

@@ -47,19 +47,37 @@ def download(page: Page, name: str) -> tuple[str, bytes]:
     return waiting.value.suggested_filename, Path(waiting.value.path()).read_bytes()
 
 
-def test_the_tab_says_what_it_is_for(visit: Any, url: str) -> None:
+def test_the_tab_asks_for_a_clip_refuses_what_is_none_and_shows_one_as_soon_as_it_is_added(
+    visit: Any, url: str, clip: Path, picture: Path, tmp_path: Path
+) -> None:
     page = open_tab(visit(url))
     expect(page.get_by_text("becomes a timeline and subtitles")).to_be_visible()
     expect(page.locator("#video-player")).to_contain_text("Add a clip")
+    page.locator("#video-run").click()
+    expect(page.locator("#video-notes")).to_contain_text("Add a clip first.")
 
+    add(page, picture)
+    expect(page.locator("#video-clip-only").get_by_role("alert")).to_have_text(
+        "Only videos can be added here, for example MP4 or WebM files."
+    )
+    expect(page.locator("#video-clip").get_by_text("Error")).to_be_hidden()
+    page.locator("#video-clip .upload-container").click(trial=True)
 
-def test_a_clip_is_shown_as_soon_as_it_is_added(visit: Any, url: str, clip: Path) -> None:
-    page = open_tab(visit(url))
+    large = make_clip(tmp_path / "clip.mp4")
+    large.write_bytes(large.read_bytes() + bytes(1_200_000))
+    add(page, large)
+    expect(page.locator("#video-clip-too-large").get_by_role("alert")).to_have_text(
+        "This file is too large. The limit is 1 MB."
+    )
+    expect(page.locator("#video-clip-only").get_by_role("alert"), "is of the right kind").to_have_count(0)
+    expect(page.locator("video.clip"), "too large").not_to_be_visible()
+
     add(page, clip)
     expect(page.locator("#video-status")).to_contain_text("0:02.0 long")
     expect(page.locator("video.clip")).to_be_visible()
     page.wait_for_function("document.querySelector('video.clip').readyState > 0")
     expect(page.locator(".unplayable")).not_to_be_visible()
+    expect(page.get_by_role("alert"), "nothing is missing any more").to_have_count(0)
 
 
 def test_a_clip_that_the_browser_cannot_play_says_so_until_another_comes(
@@ -76,17 +94,6 @@ def test_a_clip_that_the_browser_cannot_play_says_so_until_another_comes(
     add(page, clip)
     expect(page.locator("video.clip")).to_be_visible()
     expect(page.locator(".unplayable")).not_to_be_visible()
-
-
-def test_a_picture_is_no_clip_and_the_field_still_takes_one(visit: Any, url: str, clip: Path, picture: Path) -> None:
-    page = open_tab(visit(url))
-    add(page, picture)
-    expect(page.get_by_role("alert")).to_have_text("Only videos can be added here, for example MP4 or WebM files.")
-    expect(page.locator("#video-clip").get_by_text("Error")).to_be_hidden()
-    page.locator("#video-clip .upload-container").click(trial=True)
-    add(page, clip)
-    expect(page.locator("#video-status")).to_contain_text("0:02.0 long")
-    expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_every_frame_is_asked_about_and_what_is_said_becomes_subtitles(
@@ -110,9 +117,14 @@ def test_every_frame_is_asked_about_and_what_is_said_becomes_subtitles(
         name, srt = download(page, f"srt-{language}")
         assert name == f"party.{language}.srt"
         assert read_srt(srt.decode()) == [(0.0, 2.0, words)]
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.wait_for_function("innerWidth === 390")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390, "a narrow screen scrolls sideways"
 
 
-def test_the_subtitles_play_with_the_clip_and_a_time_leads_to_its_place(visit: Any, url: str, clip: Path) -> None:
+def test_the_subtitles_play_with_the_clip_and_stay_where_no_other_run_can_begin(
+    visit: Any, url: str, clip: Path
+) -> None:
     page = open_tab(visit(url))
     add(page, clip)
     page.locator("#video-run").click()
@@ -122,10 +134,18 @@ def test_the_subtitles_play_with_the_clip_and_a_time_leads_to_its_place(visit: A
     assert page.evaluate("document.querySelector('video.clip').textTracks[0].cues[0].text") == "two red boats"
     page.wait_for_function("document.querySelector('video.clip').readyState > 0")
     page.locator(".seek").nth(2).click()
-    assert page.evaluate("document.querySelector('video.clip').currentTime") == pytest.approx(1.0, abs=0.05)
+    at = page.evaluate("document.querySelector('video.clip').currentTime")
+    assert at == pytest.approx(1.0, abs=0.05), "a time in the timeline leads to its place"
+
+    page.locator("#video-task").get_by_role("radio", name="Answer", exact=True).check()
+    page.locator("#video-run").click()
+    expect(page.locator("#video-notes")).to_contain_text("Type a question about the picture.")
+    expect(page.locator("#video-downloads")).to_be_visible()
 
 
-def test_the_zip_holds_drawn_frames_and_subtitles(visit: Any, url: str, pipeline: StandInPipeline, clip: Path) -> None:
+def test_the_zip_holds_drawn_frames_and_subtitles_and_frames_that_fail_leave_none(
+    visit: Any, url: str, pipeline: StandInPipeline, clip: Path
+) -> None:
     pipeline.things = (thing("boat", (10, 40, 40, 70), 0.9), thing("boat", (50, 20, 90, 70), 0.3))
     page = open_tab(visit(url))
     add(page, clip)
@@ -146,31 +166,12 @@ def test_the_zip_holds_drawn_frames_and_subtitles(visit: Any, url: str, pipeline
     assert read_vtt(archive.read("party.en.vtt").decode())[0][2] == "boat ×2"
     assert "coco.json" in archive.namelist()
 
-
-def test_a_frame_that_fails_stands_in_the_timeline_and_leaves_a_pause(
-    visit: Any, url: str, pipeline: StandInPipeline, clip: Path
-) -> None:
     pipeline.failure = Busy("The model is <b>busy</b>.")
-    page = open_tab(visit(url))
-    add(page, clip)
     page.locator("#video-run").click()
     expect(page.locator("#video-status")).to_contain_text("4 failed")
     expect(page.locator(ROWS).first.get_by_role("alert")).to_have_text("The model is <b>busy</b>.")
-    expect(page.locator("#video-downloads")).not_to_be_visible()
+    expect(page.locator("#video-downloads"), "there is nothing to download").not_to_be_visible()
     expect(page.locator("#video-run")).to_be_enabled()
-
-
-def test_stop_ends_the_run(visit: Any, url: str, pipeline: StandInPipeline, clip: Path) -> None:
-    pipeline.held = True
-    page = open_tab(visit(url))
-    add(page, clip)
-    page.locator("#video-run").click()
-    expect(page.locator(ROWS)).to_have_count(4)
-    page.locator("#video-stop").click()
-    expect(page.locator("#video-notes")).to_contain_text("You stopped this.")
-    expect(page.locator(ROWS).last).to_contain_text("Not answered.")
-    expect(page.locator("#video-run")).to_be_enabled()
-    assert pipeline.cancelled.wait(10)
 
 
 def test_a_run_that_begins_before_the_clip_was_looked_at_goes_on(
@@ -194,95 +195,73 @@ def test_a_run_that_begins_before_the_clip_was_looked_at_goes_on(
     expect(page.locator("#video-downloads")).to_be_visible()
 
 
-def test_another_clip_ends_the_run(visit: Any, url: str, pipeline: StandInPipeline, clip: Path, tmp_path: Path) -> None:
+def test_stop_and_another_clip_end_the_run(
+    visit: Any, url: str, pipeline: StandInPipeline, clip: Path, tmp_path: Path
+) -> None:
     pipeline.held = True
     page = open_tab(visit(url))
     add(page, clip)
     page.locator("#video-run").click()
     expect(page.locator(ROWS)).to_have_count(4)
-    page.locator("#video-clip").get_by_role("button", name="Clear").click()
+    page.locator("#video-stop").click()
     expect(page.locator("#video-notes")).to_contain_text("You stopped this.")
-    assert pipeline.cancelled.wait(10)
+    expect(page.locator(ROWS).last).to_contain_text("Not answered.")
+    expect(page.locator("#video-run")).to_be_enabled()
+    assert pipeline.cancelled.wait(10), "by Stop"
+
+    page.locator("#video-run").click()
+    expect(page.locator("#video-stop")).to_be_visible()
+    expect(page.locator("#video-notes"), "another run has begun").not_to_contain_text("You stopped this.")
+    pipeline.cancelled.clear()
+    page.locator("#video-clip").get_by_role("button", name="Clear").click()
+    expect(page.locator("#video-notes"), "its clip has gone").to_contain_text("You stopped this.")
+    assert pipeline.cancelled.wait(10), "by another clip"
     pipeline.held = False
     add(page, make_clip(tmp_path / "other.mp4"))
     page.locator("#video-run").click()
     expect(page.locator("#video-status")).to_contain_text("4 of 4 answered")
 
 
-def too_long(folder: Path) -> Path:
-    return make_clip(folder / "clip.mp4", frames=80)
-
-
-def sound_alone(folder: Path) -> Path:
-    return make_clip(folder / "clip.mp4", frames=0, sound=True)
-
-
-def no_video(folder: Path) -> Path:
-    path = folder / "clip.mp4"
-    path.write_text("not a video")
-    return path
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (too_long, "lasts 8.0 seconds; at most 5"),
-        (sound_alone, "only sound"),
-        (no_video, "not a video that can be opened"),
-    ],
-)
 def test_what_cannot_be_used_is_refused_when_it_is_added_and_when_it_is_run(
-    visit: Any, url: str, pipeline: StandInPipeline, tmp_path: Path, make: Any, words: str
+    visit: Any, url: str, pipeline: StandInPipeline, tmp_path: Path
 ) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("not a video")
+    refused = {
+        make_clip(tmp_path / "long.mp4", frames=80): "lasts 8.0 seconds; at most 5",
+        make_clip(tmp_path / "sound.mp4", frames=0, sound=True): "only sound",
+        text: "not a video that can be opened",
+    }
     page = open_tab(visit(url))
-    add(page, make(tmp_path))
-    expect(page.locator("#video-notes")).to_contain_text(words)
-    expect(page.locator("video.clip")).not_to_be_visible()
-    page.locator("#video-run").click()
-    expect(page.get_by_role("alert").filter(has_text=words).first).to_be_visible()
-    expect(page.locator("#video-run")).to_be_enabled()
+    for path, words in refused.items():
+        add(page, path)
+        expect(page.locator("#video-notes")).to_contain_text(words)
+        expect(page.locator("video.clip"), words).not_to_be_visible()
+        # Else its answer might come when the next file is there.
+        page.evaluate(
+            "() => { window.over = new Promise(done => document.addEventListener('answered', () => done())); }"
+        )
+        page.locator("#video-run").click()
+        page.evaluate("() => window.over")
+        expect(page.get_by_role("alert").filter(has_text=words).first).to_be_visible()
+        expect(page.locator("#video-run"), words).to_be_enabled()
+        page.locator("#video-clip").get_by_role("button", name="Clear").click()
+        expect(page.locator("#video-notes"), "gone with its file").not_to_contain_text(words)
     assert pipeline.requests == []
 
 
-def test_a_run_that_cannot_begin_leaves_the_subtitles_of_the_last_one(visit: Any, url: str, clip: Path) -> None:
-    page = open_tab(visit(url))
-    add(page, clip)
-    page.locator("#video-run").click()
-    expect(page.locator("#video-downloads")).to_be_visible()
-    page.locator("#video-task").get_by_role("radio", name="Answer", exact=True).check()
-    page.locator("#video-run").click()
-    expect(page.locator("#video-notes")).to_contain_text("Type a question about the picture.")
-    expect(page.locator("#video-downloads")).to_be_visible()
-
-
-def test_a_clip_that_is_too_large_is_refused_before_it_is_sent(
-    visit: Any, url: str, pipeline: StandInPipeline, tmp_path: Path
-) -> None:
-    path = make_clip(tmp_path / "clip.mp4")
-    path.write_bytes(path.read_bytes() + bytes(1_200_000))
-    page = open_tab(visit(url))
-    page.locator("#video-clip input[type=file]").set_input_files(path)
-    expect(page.get_by_role("alert")).to_have_text("This file is too large. The limit is 1 MB.")
-    expect(page.locator("video.clip")).not_to_be_visible()
-
-
-def test_without_a_clip_the_page_asks_for_one(visit: Any, url: str) -> None:
-    page = open_tab(visit(url))
-    page.locator("#video-run").click()
-    expect(page.locator("#video-notes")).to_contain_text("Add a clip first.")
-
-
-def test_a_narrow_screen_needs_no_scrolling_sideways(visit: Any, url: str, clip: Path) -> None:
-    page = open_tab(visit(url, viewport={"width": 390, "height": 800}))
-    add(page, clip)
-    page.locator("#video-run").click()
-    expect(page.locator("#video-downloads")).to_be_visible()
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390
-
-
-def test_the_embedded_checkpoint_tells_what_a_clip_shows(
+def test_the_embedded_checkpoint_tells_what_the_example_and_ones_own_clip_show(
     visit: Any, served: Served, examples: Path, tmp_path: Path
 ) -> None:
+    page = open_tab(visit(served.url))
+    page.locator("#video-try").click()
+    expect(page.locator("video.clip")).to_be_visible()
+    expect(page.locator("#video-status")).to_contain_text(re.compile(r"(\d+) of \1 answered"))
+    expect(page.locator("#video-downloads")).to_be_visible()
+    page.wait_for_function("document.querySelector('video.clip').readyState > 0")
+    _, vtt = download(page, "vtt-en")
+    assert len({words for _, _, words in read_vtt(vtt.decode())}) >= 3, "one for each scene of the example"
+
     path = tmp_path / "shapes.webm"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libvpx", rate=5)
@@ -294,7 +273,7 @@ def test_the_embedded_checkpoint_tells_what_a_clip_shows(
                 shown.pts = None
                 container.mux(stream.encode(shown))
         container.mux(stream.encode())
-    page = open_tab(visit(served.url))
+    page.locator("#video-clip").get_by_role("button", name="Clear").click()
     add(page, path)
     page.locator("#video-frames").get_by_role("spinbutton").fill("4")
     page.locator("#video-frames").get_by_role("spinbutton").press("Tab")
@@ -306,17 +285,6 @@ def test_the_embedded_checkpoint_tells_what_a_clip_shows(
     assert "luna" in cues[0][2]
     assert "estrella" in cues[-1][2]
     assert (cues[0][0], cues[-1][1]) == (0.0, pytest.approx(4.0, abs=0.05))
-
-
-def test_an_example_can_be_tried(visit: Any, served: Served) -> None:
-    page = open_tab(visit(served.url))
-    page.locator("#video-try").click()
-    expect(page.locator("video.clip")).to_be_visible()
-    expect(page.locator("#video-status")).to_contain_text(re.compile(r"(\d+) of \1 answered"))
-    expect(page.locator("#video-downloads")).to_be_visible()
-    page.wait_for_function("document.querySelector('video.clip').readyState > 0")
-    _, vtt = download(page, "vtt-en")
-    assert len({words for _, _, words in read_vtt(vtt.decode())}) >= 3  # one for each scene of the clip
 
 
 def test_an_example_shows_the_chosen_task(visit: Any, url: str, pipeline: StandInPipeline) -> None:
