@@ -126,19 +126,20 @@ def test_axe_finds_nothing_grave(visit: Any, url: str, picture: Path, clip: Path
     page = visit(url, viewport={"width": width, "height": height}).page
     found: dict[tuple[str, ...], list[str]] = {}
 
-    def look(tab: str, when: str) -> None:
-        for scheme in ("light", "dark"):
+    def look(tab: str, when: str, *schemes: str) -> None:
+        for scheme in schemes:
             page.emulate_media(color_scheme=scheme)
             expect(page.locator("body.dark")).to_have_count(int(scheme == "dark"))
             found[tab, when, scheme] = faults(page, rules=COLOURED if scheme == "dark" else ())
 
     for tab, name in NAMES.items():
         open_tab(page, name)
-        look(tab, "before anything is asked")
+        # Nearly all colours of the dark are the same on every screen; what is not is there with an answer too.
+        look(tab, "before anything is asked", *(("light", "dark") if screen == "wide" else ("light",)))
         ACTIONS[tab](page, picture, clip)
-        look(tab, "with an answer")
+        look(tab, "with an answer", "light", "dark")
     assert {where: what for where, what in found.items() if what} == {}
-    assert len(found) == 16
+    assert len(found) == {"wide": 16, "narrow": 12}[screen]
 
 
 def open_tab(page: Page, name: str) -> None:

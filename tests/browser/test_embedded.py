@@ -1,11 +1,12 @@
 """The page on the embedded checkpoint, in a real browser: the way of a person from a picture to an answer."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.conftest import Served
 
@@ -13,82 +14,65 @@ ANSWER = "[data-testid=answer]"
 THINGS = "[data-testid=things] tbody tr"
 
 
-@pytest.mark.parametrize(
-    ("task", "field", "text"),
-    [
+@contextmanager
+def answered(page: Page, what: str) -> Iterator[None]:
+    """Waits for the answer to what is asked meanwhile; until it begins, the page shows the one before it."""
+    page.evaluate("document.querySelector('#status .status')?.setAttribute('data-earlier', '')")
+    yield
+    expect(page.locator("#status .status:not(.live, [data-earlier])"), f"an answer to {what}").to_be_visible()
+    expect(page.locator("#stop"), f"Stop after {what}").not_to_be_visible()
+    expect(page.locator("#run"), f"Run after {what}").to_be_enabled()
+
+
+def test_every_task_is_answered_about_one_picture_in_english_and_in_spanish(
+    visit: Any, served: Served, examples: Path
+) -> None:
+    visitor = visit(served.url)
+    page = visitor.page
+    answers, rows = page.locator(ANSWER), page.locator(THINGS)
+    visitor.upload(examples / "moons.webp")
+    page.get_by_label("In Spanish too").check()
+    for task, field, text in (
         ("Describe", None, ""),
+        ("Find", "Things to look for", "moon ; house"),
         ("Read text", None, ""),
+        ("Outline", "Things to look for", "moon ; house"),
         ("Answer", "Question", "How many moons are there?"),
+        ("Free prompt", "Prompt", "detect moon"),
         ("Guess the question", "Answer", "two"),
-    ],
-)
-def test_an_uploaded_picture_is_answered_in_words(
-    visit: Any, served: Served, examples: Path, task: str, field: str | None, text: str
+    ):
+        visitor.choose(task)
+        if field:
+            visitor.field(field).fill(text)
+        with answered(page, task):
+            visitor.run()
+        expect(page.locator("#status"), f"the model of {task}").to_contain_text(served.model)
+        if task in ("Find", "Outline", "Free prompt"):
+            expect(rows.first, f"what {task} found").to_be_visible()
+            expect(rows.filter(has_text="luna").first, f"the labels of {task}").to_contain_text("moon")
+            expect(page.get_by_role("columnheader", name="Etiqueta"), f"the table of {task}").to_be_visible()
+            expect(page.locator("#drawn img"), f"the drawing of {task}").to_be_visible()
+            expect(page.locator("[data-testid=legend]"), f"the legend of {task}").to_contain_text("moon")
+            continue
+        expect(answers.first, f"the answer of {task}").not_to_be_empty()
+        expect(page.locator("#drawn"), f"the drawing of {task}").not_to_be_visible()
+        if task != "Read text":  # nothing is written in this picture
+            expect(answers, f"the answers of {task}").to_have_count(2)
+            expect(page.locator(f"{ANSWER}[lang=es]"), f"the Spanish of {task}").not_to_be_empty()
+
+
+def test_who_arrives_reads_what_the_model_is_for_and_runs_every_example_by_one_click(
+    visit: Any, served: Served
 ) -> None:
-    visitor = visit(served.url)
-    visitor.upload(examples / "moons.webp")
-    visitor.choose(task)
-    if field:
-        visitor.field(field).fill(text)
-    visitor.run()
-    expect(visitor.page.locator(ANSWER)).not_to_be_empty()
-    expect(visitor.page.locator("#status")).to_contain_text(served.model)
-    expect(visitor.page.locator("#drawn")).not_to_be_visible()
-
-
-@pytest.mark.parametrize(
-    ("task", "field", "text"),
-    [("Find", "Things to look for", "moon ; house"), ("Outline", "Things to look for", "moon ; house"),
-     ("Free prompt", "Prompt", "detect moon")],
-)  # fmt: skip
-def test_things_are_drawn_listed_and_named_in_the_legend(
-    visit: Any, served: Served, examples: Path, task: str, field: str, text: str
-) -> None:
-    visitor = visit(served.url)
-    visitor.upload(examples / "moons.webp")
-    visitor.choose(task)
-    visitor.field(field).fill(text)
-    visitor.run()
-    expect(visitor.page.locator(THINGS).first).to_be_visible()
-    expect(visitor.page.locator("#drawn img")).to_be_visible()
-    expect(visitor.page.locator("[data-testid=legend]")).to_contain_text("moon")
-
-
-def test_spanish_stands_beside_the_english(visit: Any, served: Served, examples: Path) -> None:
-    visitor = visit(served.url)
-    visitor.upload(examples / "moons.webp")
-    visitor.page.get_by_label("In Spanish too").check()
-    visitor.run()
-    expect(visitor.page.locator(f"{ANSWER}[lang=es]")).not_to_be_empty()
-    expect(visitor.page.locator(ANSWER)).to_have_count(2)
-
-
-def test_labels_stand_in_spanish_in_the_table(visit: Any, served: Served, examples: Path) -> None:
-    visitor = visit(served.url)
-    visitor.upload(examples / "moons.webp")
-    visitor.choose("Find")
-    visitor.field("Things to look for").fill("moon")
-    visitor.page.get_by_label("In Spanish too").check()
-    visitor.run()
-    expect(visitor.page.locator(THINGS).first).to_contain_text("luna")
-    expect(visitor.page.get_by_role("columnheader", name="Etiqueta")).to_be_visible()
-
-
-def test_every_example_runs_by_one_click(visit: Any, served: Served) -> None:
-    visitor = visit(served.url)
-    cards = visitor.page.locator(".example")
+    page = visit(served.url).page
+    if served.model == "demo":
+        expect(page.locator("#banner")).to_contain_text("small practice model")
+        page.locator("#banner").get_by_text(re.compile("how to use a real one")).click()
+        expect(page.locator("#banner")).to_contain_text("--model 3b")
+    cards = page.locator(".example")
     expect(cards.first).to_be_visible()
     for number in range(cards.count()):
-        cards.nth(number).click()
-        expect(visitor.page.locator("#stop")).not_to_be_visible()
-        expect(visitor.page.locator(f"{ANSWER}, {THINGS}").first).to_be_visible()
-        expect(visitor.page.locator("#picture img")).to_be_visible()
-
-
-def test_the_page_says_that_this_is_the_embedded_checkpoint(visit: Any, served: Served) -> None:
-    if served.model != "demo":
-        pytest.skip("another model was asked for")
-    banner = visit(served.url).page.locator("#banner")
-    expect(banner).to_contain_text("small practice model")
-    banner.get_by_text(re.compile("how to use a real one")).click()
-    expect(banner).to_contain_text("--model 3b")
+        with answered(page, f"example {number}"):
+            cards.nth(number).click()
+        expect(page.locator(f"{ANSWER}, {THINGS}").first, f"what example {number} brings").to_be_visible()
+        expect(page.locator("#picture img"), f"the picture of example {number}").to_be_visible()

@@ -31,8 +31,11 @@ def test_every_language_has_the_same_texts_with_the_same_fields(language: str) -
 
 @pytest.mark.parametrize(
     ("header", "language"),
-    [("es-MX,es;q=0.9,en;q=0.8", "es"), ("fr,es;q=0.5", "es"), ("fr", "en"), ("", "en"), ("EN-gb", "en")],
-)
+    [
+        ("es-MX,es;q=0.9,en;q=0.8", "es"), ("zh-TW,zh;q=0.9", "zh"), ("fr,es;q=0.5", "es"), ("fr", "en"), ("", "en"),
+        ("EN-gb", "en"),
+    ],
+)  # fmt: skip
 def test_a_visitor_reads_the_first_language_that_there_is(header: str, language: str) -> None:
     assert TEXTS.language_of(Visitor(header)) == language  # type: ignore[arg-type]
 
