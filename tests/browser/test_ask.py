@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Response, expect
 from pycocotools.coco import COCO
 
 from inference.images import open_picture
 from inference.overlay import colour_of
 from inference.sentences import Sentence
+from tests.support.asking import answered, over
 from tests.support.serving import StandInPipeline, thing
 
 ANSWER = "[data-testid=answer]"
@@ -42,18 +43,8 @@ def ask(visitor: Any, task: str, text: str) -> None:
     field = {"Answer": "Question", "Find": "Things to look for", "Outline": "Things to look for"}[task]
     visitor.choose(task)
     visitor.field(field).fill(text)
-    # Before the first word of an answer the page looks as it does after the last one of the answer before.
-    visitor.page.evaluate("document.querySelector('#status .status')?.setAttribute('data-earlier', '')")
-    # Gradio repeats the last words of an answer when its stream ends, and so undoes what happened in the milliseconds
-    # since they were first shown; the page tells of that end.
-    visitor.page.evaluate(
-        "() => { window.end = new Promise((tell) => document.addEventListener('answered', tell, { once: true })); }"
-    )
-    visitor.run()
-    visitor.page.evaluate("window.end")
-    expect(visitor.page.locator("#status .status:not(.live, [data-earlier])")).to_be_visible()
-    expect(visitor.page.locator("#stop")).not_to_be_visible()
-    expect(visitor.page.locator("#run")).to_be_enabled()
+    with answered(visitor.page):
+        visitor.run()
 
 
 def download(page: Page, label: str) -> tuple[str, bytes]:
@@ -74,6 +65,12 @@ def drawn_pixels(page: Page) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(page.request.get(url or "").body())).convert("RGB")).astype(int)
 
 
+def asked_by(response: Response) -> int | None:
+    """The number of the component whose event this is a response to."""
+    asked = response.request
+    return asked.post_data_json.get("trigger_id") if asked.method == "POST" else None
+
+
 def entries(page: Page) -> Locator:
     return page.locator("#thread").get_by_role("listitem").get_by_role("button")
 
@@ -81,12 +78,15 @@ def entries(page: Page) -> Locator:
 # Files
 
 
-def test_the_zip_holds_every_format_of_an_outline(found: Any, picture: Path) -> None:
-    name, content = download(found.page, "All in one zip")
-    assert name == f"{picture.stem}.zip"
+def test_files_hold_what_was_found_and_leave_out_what_the_threshold_hides(
+    found: Any, picture: Path, tmp_path: Path
+) -> None:
+    page, stem = found.page, picture.stem
+
+    name, content = download(page, "All in one zip")
+    assert name == f"{stem}.zip"
     archive = zipfile.ZipFile(io.BytesIO(content))
     assert archive.testzip() is None
-    stem = picture.stem
     assert {
         f"drawn/{stem}.png", f"masks/{stem}/01-boat.png", f"masks/{stem}/02-cup.png", f"masks/{stem}/index.png",
         f"json/{stem}.json", "coco.json", f"yolo/boxes/{stem}.txt", f"yolo/segments/{stem}.txt", "yolo/classes.txt",
@@ -94,15 +94,29 @@ def test_the_zip_holds_every_format_of_an_outline(found: Any, picture: Path) -> 
     } <= set(archive.namelist())  # fmt: skip
     assert json.loads(archive.read(f"json/{stem}.json"))["detections"][1]["label"] == "cup"
 
-
-def test_the_coco_file_loads_and_has_the_masks(found: Any, tmp_path: Path) -> None:
-    name, content = download(found.page, "COCO")
+    name, content = download(page, "COCO")
     (tmp_path / name).write_bytes(content)
     loaded = COCO(tmp_path / name)
     boat, cup = loaded.loadAnns(loaded.getAnnIds())
     assert [boat["area"], cup["area"]] == [900, 2000]
     assert boat["bbox"] == [10, 10, 30, 30]
     assert np.array_equal(loaded.annToMask(cup).astype(bool), CUP.mask)
+
+    set_number(page, "#threshold", 90)  # as the boat's percents are shown
+    expect(page.locator(ROWS)).to_have_count(1)
+    _, table = download(page, "CSV")
+    rows = list(csv.DictReader(io.StringIO(table.decode("utf-8-sig"))))
+    assert [row["label"] for row in rows] == ["boat"]
+    _, content = download(page, "YOLO")
+    archive = zipfile.ZipFile(io.BytesIO(content))
+    assert archive.read("yolo/classes.txt").decode().split() == ["boat"]
+    _, masks = download(page, "Masks")
+    names = zipfile.ZipFile(io.BytesIO(masks)).namelist()
+    assert any("boat" in name for name in names)
+    assert not any("cup" in name for name in names)
+
+    set_number(page, "#threshold", 91)
+    expect(page.locator("#found")).to_contain_text("All 2 things are less sure than 91% and hidden.")
 
 
 def test_the_drawing_comes_as_it_is_shown(found: Any, pipeline: StandInPipeline) -> None:
@@ -122,33 +136,6 @@ def test_the_drawing_comes_as_it_is_shown(found: Any, pipeline: StandInPipeline)
     assert not changed[58:, 60:].any()  # the cup is hidden
 
 
-def test_a_threshold_hides_by_the_percents_that_are_shown_and_is_for_one_picture(found: Any, tmp_path: Path) -> None:
-    set_number(found.page, "#threshold", 90)
-    expect(found.page.locator(ROWS)).to_have_count(1)
-    set_number(found.page, "#threshold", 91)
-    expect(found.page.locator("#found")).to_contain_text("All 2 things are less sure than 91% and hidden.")
-    another = tmp_path / "another.png"
-    Image.new("RGB", (100, 80), "navy").save(another)
-    found.page.get_by_role("button", name="Remove Image").click()
-    found.upload(another)
-    ask(found, "Outline", "boat ; cup")
-    expect(found.page.locator(ROWS)).to_have_count(2)
-    expect(found.page.locator("#threshold").get_by_role("spinbutton")).to_have_value("0")
-
-
-def test_every_format_leaves_out_what_the_threshold_hides(found: Any) -> None:
-    set_number(found.page, "#threshold", 50)
-    expect(found.page.locator(ROWS)).to_have_count(1)
-    _, table = download(found.page, "CSV")
-    rows = list(csv.DictReader(io.StringIO(table.decode("utf-8-sig"))))
-    assert [row["label"] for row in rows] == ["boat"]
-    _, content = download(found.page, "YOLO")
-    archive = zipfile.ZipFile(io.BytesIO(content))
-    assert archive.read("yolo/classes.txt").decode().split() == ["boat"]
-    _, masks = download(found.page, "Masks")
-    assert not any("cup" in name for name in zipfile.ZipFile(io.BytesIO(masks)).namelist())
-
-
 def test_an_answer_in_words_is_offered_in_formats_for_words(visit: Any, url: str, picture: Path) -> None:
     visitor = visit(url)
     expect(visitor.page.locator("#exports")).not_to_be_visible()
@@ -163,7 +150,7 @@ def test_an_answer_in_words_is_offered_in_formats_for_words(visit: Any, url: str
 # Earlier answers
 
 
-def test_earlier_answers_stay_and_come_back_with_their_drawing(found: Any, pipeline: StandInPipeline) -> None:
+def test_earlier_answers_come_back_with_their_drawing_until_cleared(found: Any, pipeline: StandInPipeline) -> None:
     page = found.page
     expect(page.locator("#thread")).not_to_be_visible()
     drawn = drawn_pixels(page)
@@ -180,13 +167,23 @@ def test_earlier_answers_stay_and_come_back_with_their_drawing(found: Any, pipel
     assert np.array_equal(drawn_pixels(page), drawn)
     assert len(pipeline.requests) == 2
 
+    page.locator("#thread").get_by_role("button", name="Clear").click()
+    expect(page.locator("#thread"), "what was asked, cleared").not_to_be_visible()
+    expect(page.locator("#results")).to_contain_text("The answer appears here.")
+    pipeline.things = (BOAT, CUP)
+    ask(found, "Find", "cup")
+    expect(page.locator(ROWS)).to_have_count(2)
+    expect(page.locator("#thread"), "what was asked, with one answer since").not_to_be_visible()
 
-def test_another_picture_begins_another_thread(found: Any, picture: Path, tmp_path: Path) -> None:
+
+def test_another_picture_begins_a_thread_in_which_nothing_is_hidden(found: Any, picture: Path, tmp_path: Path) -> None:
     page = found.page
     ask(found, "Find", "boat")
     expect(entries(page)).to_have_count(2)
     other = tmp_path / "other.png"
     Image.new("RGB", (100, 80), "navy").save(other)
+    set_number(page, "#threshold", 50)
+    expect(page.locator(ROWS)).to_have_count(1)
     page.get_by_role("button", name="Remove Image").click()
     expect(page.locator("#thread")).not_to_be_visible()
     expect(page.locator("#results")).to_contain_text("The answer appears here.")
@@ -194,20 +191,10 @@ def test_another_picture_begins_another_thread(found: Any, picture: Path, tmp_pa
     found.upload(other)
     ask(found, "Find", "boat")
     expect(page.locator(ROWS)).to_have_count(2)
+    expect(page.locator("#threshold").get_by_role("spinbutton")).to_have_value("0")
     expect(page.locator("#thread")).not_to_be_visible()
     ask(found, "Find", "cup")
     expect(entries(page)).to_have_count(2)
-
-
-def test_a_thread_can_be_cleared(found: Any) -> None:
-    page = found.page
-    ask(found, "Find", "boat")
-    page.locator("#thread").get_by_role("button", name="Clear").click()
-    expect(page.locator("#thread")).not_to_be_visible()
-    expect(page.locator("#results")).to_contain_text("The answer appears here.")
-    ask(found, "Find", "cup")
-    expect(page.locator(ROWS)).to_have_count(2)
-    expect(page.locator("#thread")).not_to_be_visible()
 
 
 def test_visitors_do_not_see_the_questions_of_others(visit: Any, found: Any, url: str, picture: Path) -> None:
@@ -222,24 +209,36 @@ def test_visitors_do_not_see_the_questions_of_others(visit: Any, found: Any, url
 # Clicks on things
 
 
-def test_a_word_of_a_caption_is_looked_for(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
+def test_a_word_of_the_models_own_english_is_looked_for(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path
+) -> None:
     visitor = visit(url)
     visitor.upload(picture)
-    visitor.run()
-    words = visitor.page.locator(ANSWER).get_by_role("button")
-    expect(words).to_have_text(["boats"])  # neither a number nor a colour is a thing
+    visitor.page.get_by_label("In Spanish too").check()
+    visitor.choose("Read text")
+    with answered(visitor.page):
+        visitor.run()
+    words = visitor.page.locator("#answer-panel .word")
+    expect(visitor.page.locator(ANSWER)).to_have_count(2)
+    expect(words, "words that stand in the picture").to_have_count(0)
+    visitor.choose("Describe")
+    with answered(visitor.page):
+        visitor.run()
+    expect(visitor.page.locator(ANSWER)).to_have_count(2)
+    expect(words).to_have_text(["boats"])  # neither a number nor a colour is a thing, and Spanish has none
     pipeline.things = (BOAT,)
-    words.first.click()
+    visitor.page.locator(ANSWER).get_by_role("button", name="boats").click()
     expect(visitor.page.locator(ROWS)).to_have_count(1)
     expect(visitor.field("Things to look for")).to_have_value("boats")
-    assert [(request.task, request.text) for request in pipeline.requests[1:]] == [("detect", "boats")]
+    assert [(request.task, request.text) for request in pipeline.requests[2:]] == [("detect", "boats")]
 
 
 def test_words_are_reached_by_the_keyboard(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
     pipeline.words = "A dog beside a lamp and a chair."
     visitor = visit(url)
     visitor.upload(picture)
-    visitor.run()
+    with answered(visitor.page):  # after its end the focus stays where it is put
+        visitor.run()
     words = visitor.page.locator(ANSWER).get_by_role("button")
     expect(words).to_have_text(["dog", "lamp", "chair"])
     visitor.page.locator(".answer-card").get_by_role("button", name="Copy").focus()
@@ -253,33 +252,17 @@ def test_words_are_reached_by_the_keyboard(visit: Any, url: str, pipeline: Stand
     assert pipeline.requests[-1].task == "detect"
 
 
-def test_only_english_of_the_models_own_can_be_clicked(visit: Any, url: str, picture: Path) -> None:
+def test_a_label_in_the_table_asks_for_the_rest(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
     visitor = visit(url)
     visitor.upload(picture)
-    visitor.page.get_by_label("In Spanish too").check()
-    visitor.choose("Read text")
-    visitor.run()
-    expect(visitor.page.locator(ANSWER)).to_have_count(2)
-    expect(visitor.page.locator("#answer-panel .word")).to_have_count(0)
-    visitor.choose("Describe")
-    visitor.run()
-    expect(visitor.page.locator("#answer-panel .word")).to_have_text(["boats"])
-
-
-@pytest.mark.parametrize(
-    ("masked", "task"), [pytest.param(False, "segment", id="a box"), pytest.param(True, "detect", id="an outline")]
-)
-def test_a_label_in_the_table_asks_for_the_rest(
-    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, masked: bool, task: str
-) -> None:
-    pipeline.things = (BOAT if masked else replace(BOAT, mask=None),)
-    visitor = visit(url)
-    visitor.upload(picture)
-    ask(visitor, "Find", "anything")
-    visitor.page.locator(ROWS).get_by_role("button", name="boat").click()
-    expect(visitor.field("Things to look for")).to_have_value("boat")
-    expect(entries(visitor.page)).to_have_count(2)
-    assert (pipeline.requests[-1].task, pipeline.requests[-1].text) == (task, "boat")
+    for number, (boat, task) in enumerate([(replace(BOAT, mask=None), "segment"), (BOAT, "detect")], start=1):
+        pipeline.things = (boat,)
+        ask(visitor, "Find", "anything")
+        with answered(visitor.page):
+            visitor.page.locator(ROWS).get_by_role("button", name="boat").click()
+        expect(visitor.field("Things to look for"), f"what to {task}").to_have_value("boat")
+        expect(entries(visitor.page), f"what was asked, the last of it to {task}").to_have_count(2 * number)
+        assert (pipeline.requests[-1].task, pipeline.requests[-1].text) == (task, "boat")
 
 
 # What an answer is called, and what is said where there is none
@@ -380,22 +363,28 @@ def opening(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     go.set()
 
 
-@pytest.mark.parametrize("name", ["Stop", "Remove Image"])
 def test_an_answer_is_ended_while_its_picture_is_being_opened(
-    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, opening: threading.Event, name: str
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, opening: threading.Event
 ) -> None:
     visitor = visit(url)
+    page = visitor.page
+    stop = page.evaluate("gradio_config.components.find((part) => part.props.elem_id === 'stop').id")
+
+    def end_by(name: str) -> None:
+        opening.clear()
+        with over(page, name):
+            visitor.run()
+            expect(page.locator("#stop"), f"Stop before {name}").to_be_visible()
+            with page.expect_response(lambda response: asked_by(response) == stop):
+                page.get_by_role("button", name=name).click()
+            opening.set()
+
     visitor.upload(picture)
-    visitor.run()
-    expect(visitor.page.locator("#stop")).to_be_visible()
-    with visitor.page.expect_response(lambda response: response.request.method == "POST"):
-        visitor.page.get_by_role("button", name=name).click()
-    opening.set()
-    expect(visitor.page.locator("#run")).to_be_enabled()
-    if name == "Stop":
-        expect(visitor.page.locator("#status")).to_contain_text("Stopped.")
-    else:
-        expect(visitor.page.locator("#answer-panel")).to_contain_text("The answer appears here.")
+    end_by("Stop")
+    expect(page.locator("#status")).to_contain_text("Stopped.")
+    end_by("Remove Image")
+    expect(page.locator("#answer-panel")).to_contain_text("The answer appears here.")
+    expect(page.locator("#status")).to_be_empty()
     assert pipeline.requests == []
 
 
@@ -454,99 +443,93 @@ def test_controls_change_the_drawing_without_asking_again(found: Any, pipeline: 
     assert len(pipeline.requests) == 1
 
 
-def test_controls_that_change_nothing_are_not_there(
+def test_controls_fit_what_was_found_and_change_only_what_they_say(
     visit: Any, url: str, pipeline: StandInPipeline, picture: Path
 ) -> None:
+    visitor = visit(url)
+    page = visitor.page
+    visitor.upload(picture)
+
     pipeline.things = (replace(BOAT, mask=None),)
-    visitor = visit(url)
-    visitor.upload(picture)
     ask(visitor, "Find", "boat")
-    expect(visitor.page.locator("#threshold")).to_be_visible()
+    expect(page.locator("#threshold")).to_be_visible()
     for control in ("#opacity", "#parts", "#labels"):
-        expect(visitor.page.locator(control)).not_to_be_visible()
+        expect(page.locator(control), "a control of masks and translations, where there are none").not_to_be_visible()
 
-
-def test_labels_can_be_read_in_either_language(visit: Any, url: str, pipeline: StandInPipeline, picture: Path) -> None:
     pipeline.things = (replace(BOAT, translated_label="barco"),)
-    visitor = visit(url)
-    visitor.upload(picture)
     ask(visitor, "Find", "boat")
-    legend = visitor.page.locator("[data-testid=legend]")
+    legend = page.locator("[data-testid=legend]")
     expect(legend).to_have_text("boat")
-    english = drawn_pixels(visitor.page)
-    visitor.page.locator("#labels").get_by_role("radio", name="Español").check()
+    english = drawn_pixels(page)
+    page.locator("#labels").get_by_role("radio", name="Español").check()
     expect(legend).to_have_text("barco")
-    assert (drawn_pixels(visitor.page) != english).any()
+    assert (drawn_pixels(page) != english).any()
     ask(visitor, "Find", "cup")
     expect(legend).to_have_text("barco")  # the choice stays for the next answer
-    assert len(pipeline.requests) == 2
+    assert len(pipeline.requests) == 3
 
-
-def test_a_thing_keeps_its_colour_when_others_are_hidden(
-    visit: Any, url: str, pipeline: StandInPipeline, picture: Path
-) -> None:
     assert colour_of("bus") == colour_of("dog")  # so that the bus has it, and the dog only where there is no bus
     pipeline.things = (replace(CUP, label="bus"), replace(BOAT, label="dog"))
-    visitor = visit(url)
-    visitor.upload(picture)
     ask(visitor, "Find", "anything")
-    swatch = visitor.page.locator(ROWS).filter(has_text="dog").locator(".swatch")
+    swatch = page.locator(ROWS).filter(has_text="dog").locator(".swatch")
     before = swatch.evaluate("swatch => getComputedStyle(swatch).backgroundColor")
-    edge = drawn_pixels(visitor.page)[39, 25]
-    set_number(visitor.page, "#threshold", 50)
-    expect(visitor.page.locator(ROWS)).to_have_count(1)
+    edge = drawn_pixels(page)[39, 25]
+    set_number(page, "#threshold", 50)
+    expect(page.locator(ROWS)).to_have_count(1)
     assert swatch.evaluate("swatch => getComputedStyle(swatch).backgroundColor") == before
-    assert (drawn_pixels(visitor.page)[39, 25] == edge).all()
+    assert (drawn_pixels(page)[39, 25] == edge).all()
 
 
 # Marks
 
 
-@pytest.mark.parametrize("how", ["pointer", "keyboard"])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_a_row_marks_its_thing_in_the_picture(
-    visit: Any, url: str, pipeline: StandInPipeline, tmp_path: Path, how: str, width: int
+def test_a_row_marks_its_thing_in_the_picture_and_a_thing_its_row(
+    visit: Any, url: str, pipeline: StandInPipeline, tmp_path: Path
 ) -> None:
     tall = tmp_path / "tall.png"  # letterboxed, at its left and right
     Image.new("RGB", (300, 1200), "olive").save(tall)
-    pipeline.things = (replace(CUP, box=(75, 300, 225, 600), mask=None),)
-    visitor = visit(url, viewport={"width": width, "height": 900})
+    cup, boat = replace(CUP, box=(75, 300, 225, 600), mask=None), replace(BOAT, box=(30, 900, 90, 1050), mask=None)
+    pipeline.things = (boat, cup)
+    visitor = visit(url)
+    page = visitor.page
     visitor.upload(tall)
-    ask(visitor, "Find", "cup")
-    row = visitor.page.locator(ROWS)
-    if how == "pointer":
+    ask(visitor, "Find", "boat ; cup")
+    row, spot = page.locator(ROWS).filter(has_text="cup"), page.locator("#drawn .spot")
+
+    def drawn() -> tuple[float, float, float]:
+        """Left, top and height of the picture as it is shown, without what is beside it."""
+        image = page.locator("#drawn img").bounding_box()
+        assert image is not None
+        shown_width = image["height"] / 4  # the picture's sides are as 1 to 4
+        assert image["width"] > 1.2 * shown_width
+        return image["x"] + (image["width"] - shown_width) / 2, image["y"], image["height"]
+
+    def expect_mark(when: str) -> None:
+        expect(spot, when).to_be_visible()
+        left, top, height = drawn()
+        marked = spot.bounding_box()
+        assert marked is not None, when
+        assert marked["x"] == pytest.approx(left + height / 16, abs=1.5), when
+        assert marked["y"] == pytest.approx(top + height / 4, abs=1.5), when
+        assert marked["width"] == pytest.approx(height / 8, abs=1.5), when
+        assert marked["height"] == pytest.approx(height / 4, abs=1.5), when
+
+    for width in (390, 1280):
+        page.set_viewport_size({"width": width, "height": 900})
         row.locator(".box").hover()
-    else:
+        expect_mark(f"by the pointer, {width} pixels wide")
+        page.locator("#details").hover()
+        expect(spot, f"the pointer elsewhere, {width} pixels wide").to_have_count(0)
         row.get_by_role("button", name="cup").focus()
-    spot = visitor.page.locator("#drawn .spot")
-    expect(spot).to_be_visible()
-    image = visitor.page.locator("#drawn img").bounding_box()
-    marked = spot.bounding_box()
-    assert image is not None
-    assert marked is not None
-    shown_width = image["height"] / 4  # the picture's sides are as 1 to 4
-    assert image["width"] > 1.2 * shown_width
-    left = image["x"] + (image["width"] - shown_width) / 2
-    assert marked["x"] == pytest.approx(left + shown_width / 4, abs=1.5)
-    assert marked["y"] == pytest.approx(image["y"] + image["height"] / 4, abs=1.5)
-    assert marked["width"] == pytest.approx(shown_width / 2, abs=1.5)
-    assert marked["height"] == pytest.approx(image["height"] / 4, abs=1.5)
-    if how == "pointer":
-        visitor.page.locator("#details").hover()
-    else:
-        visitor.page.locator("#task input").first.focus()
-    expect(spot).to_have_count(0)
+        expect_mark(f"by the keyboard, {width} pixels wide")
+        page.locator("#task input").first.focus()
+        expect(spot, f"the focus elsewhere, {width} pixels wide").to_have_count(0)
 
-
-def test_a_thing_in_the_picture_marks_its_row(found: Any) -> None:
-    image = found.page.locator("#drawn img")
-    image.scroll_into_view_if_needed()
-    box = image.bounding_box()
-    assert box is not None
-    scale = min(box["width"] / 100, box["height"] / 80)
-    left, top = box["x"] + (box["width"] - 100 * scale) / 2, box["y"] + (box["height"] - 80 * scale) / 2
-    found.page.mouse.move(left + 70 * scale, top + 45 * scale)
-    expect(found.page.locator(f"{ROWS}.marked")).to_have_count(1)
-    expect(found.page.locator(f"{ROWS}.marked")).to_contain_text("cup")
-    found.page.mouse.move(left + 97 * scale, top + 78 * scale)
-    expect(found.page.locator(f"{ROWS}.marked")).to_have_count(0)
+    page.locator("#drawn img").scroll_into_view_if_needed()
+    left, top, height = drawn()
+    marked = page.locator(f"{ROWS}.marked")
+    page.mouse.move(left + height / 8, top + height * 3 / 8)
+    expect(marked, "the row of what is pointed at").to_have_count(1)
+    expect(marked).to_contain_text("cup")
+    page.mouse.move(left + height * 0.22, top + height * 0.97)
+    expect(marked, "the row of what is not pointed at any more").to_have_count(0)

@@ -1,27 +1,16 @@
 """The page on the embedded checkpoint, in a real browser: the way of a person from a picture to an answer."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from tests.conftest import Served
+from tests.support.asking import answered
 
 ANSWER = "[data-testid=answer]"
 THINGS = "[data-testid=things] tbody tr"
-
-
-@contextmanager
-def answered(page: Page, what: str) -> Iterator[None]:
-    """Waits for the answer to what is asked meanwhile; until it begins, the page shows the one before it."""
-    page.evaluate("document.querySelector('#status .status')?.setAttribute('data-earlier', '')")
-    yield
-    expect(page.locator("#status .status:not(.live, [data-earlier])"), f"an answer to {what}").to_be_visible()
-    expect(page.locator("#stop"), f"Stop after {what}").not_to_be_visible()
-    expect(page.locator("#run"), f"Run after {what}").to_be_enabled()
 
 
 def test_every_task_is_answered_about_one_picture_in_english_and_in_spanish(

@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 from inference.errors import Busy
 from inference.hosting import ModelStatus
 from inference.sentences import Sentence
+from tests.support.asking import over
 from tests.support.serving import StandInHost, StandInPipeline, serve
 
 SPANISH = {
@@ -55,7 +56,8 @@ def test_page_errors_and_problems_speak_the_language_of_the_browser(
     expect(page.locator("#head")).to_contain_text(words["tagline"])
     expect(page.locator("footer")).to_contain_text(words["settings"])
     run = page.get_by_role("button", name=words["run"], exact=True)
-    run.click()
+    with over(page):
+        run.click()
     expect(page.locator("#notes")).to_contain_text(words["no_picture"])
     visitor.upload(picture)
     pipeline.failure = BUSY
