@@ -72,8 +72,9 @@ class Buttons:
         """
         for run in started:
             # What fails outside the handler must not leave the buttons as they were meanwhile.
-            run.failure(lambda: self.update(busy=False), outputs=list(vars(self).values()), **PRIVATE)
-            run.then(None, js="() => { document.dispatchEvent(new Event('answered')); }", **PRIVATE)
+            failed = run.failure(lambda: self.update(busy=False), outputs=list(vars(self).values()), **PRIVATE)
+            for ended in (run, failed):  # gradio leaves out what comes `then` where a run failed
+                ended.then(None, js="() => { document.dispatchEvent(new Event('answered')); }", **PRIVATE)
 
 
 def build(context: Context, image: Picture) -> tuple[Inputs, Buttons]:

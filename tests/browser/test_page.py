@@ -321,8 +321,9 @@ def test_the_answer_about_an_example_comes_into_sight_on_a_telephone(visit: Any,
         page.wait_for_function(IN_SIGHT)
 
 
-def test_the_place_of_the_answer_keeps_its_height_until_another_is_there(
-    visit: Any, url: str, pipeline: StandInPipeline, picture: Path
+@pytest.mark.parametrize("failure", [None, Busy("Too many wait.")], ids=["answered", "failed"])
+def test_the_place_of_the_answer_keeps_its_height_until_the_next_has_ended(
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, failure: Exception | None
 ) -> None:
     pipeline.things = (thing("boat", (10, 10, 40, 40), 0.9),)
     visitor = visit(url)
@@ -336,8 +337,9 @@ def test_the_place_of_the_answer_keeps_its_height_until_another_is_there(
     visitor.run()
     expect(visitor.page.locator("[data-testid=writing]")).to_be_visible()
     assert visitor.page.evaluate(height) == before
+    pipeline.failure = failure
     pipeline.go.set()
-    expect(visitor.page.locator(ANSWER)).to_be_visible()
+    expect(visitor.page.locator("#stop")).not_to_be_visible()
     visitor.page.wait_for_function(f"{height} < {before}")
 
 

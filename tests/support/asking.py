@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 @contextmanager
 def over(page: Page, what: str = "what was asked") -> Iterator[None]:
-    """Waits until what is asked meanwhile on the first tab is answered, stopped or refused; not for what fails.
+    """Waits until what is asked meanwhile on the first tab is answered, stopped or refused, or has failed.
 
     Gradio repeats the last words of an answer when its stream ends: it undoes what happened in the milliseconds since
     they were first shown, and does not hear a click on Run in them. The page tells of that end.

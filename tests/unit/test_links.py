@@ -48,6 +48,8 @@ def test_an_address_gives_a_task_its_fields(query: str, fields: dict[str, Any]) 
         pytest.param("task=describe&language=klingon", {"task": "describe"}, id="an unknown language"),
         pytest.param("task=describe&model=other", {"task": "describe"}, id="an unknown model"),
         pytest.param("task=describe&max_tokens=99999", {"task": "describe"}, id="too many tokens"),
+        pytest.param("task=describe&max_tokens=000000999999", {"task": "describe"}, id="too many behind zeros"),
+        pytest.param("task=describe&max_tokens=" + "0" * 5000, {"task": "describe"}, id="endless zeros"),
         pytest.param("task=describe&max_tokens=-1", {"task": "describe"}, id="fewer tokens than none"),
         pytest.param("task=describe&max_tokens=1e3", {"task": "describe"}, id="an exponent"),
         pytest.param("task=describe&max_tokens=٦٤", {"task": "describe"}, id="digits of another script"),
