@@ -62,9 +62,10 @@ class ExportPanel:
         """The formats that have something to say about an answer."""
         fitting = formats_of(result)
         buttons = {button: gr.update(visible=name in fitting) for name, button in self.buttons.items()}
+        found = bool(result.detections)
         return {
-            self.panel: gr.update(visible=bool(result.text) or has_places(result)),
-            self.hint: gr.update(visible=bool(result.detections)),
+            self.panel: gr.update(visible=found or bool(result.text)),
+            self.hint: gr.update(visible=found),
         } | buttons
 
     def none(self) -> dict[Any, Any]:

@@ -238,34 +238,34 @@ def request_about(
     image: Image.Image,
     *,
     task: str,
-    question: str,
-    answer: str,
-    objects: str,
-    prompt: str,
-    typed_in_spanish: bool,
-    length: str,
-    translate: bool,
+    question: str | None,
+    answer: str | None,
+    objects: str | None,
+    prompt: str | None,
+    typed_in_spanish: bool | None,
+    length: str | None,
+    translate: bool | None,
     model: str | None,
-    language: str = "en",
-    max_tokens: float = 0,
+    language: str | None = "en",
+    max_tokens: float | None = 0,
     request_id: str,
 ) -> Request:
     """The request about an open picture that the values of the components of the same names make.
 
-    The last argument is the request's name in the log.
+    A value is None while its field only just comes on the page. The last argument is the request's name in the log.
     """
     texts = {"question": question, "answer": answer, "objects": objects, "prompt": prompt}
     known = TASKS.get(task)
     return Request(
         image=image,
         task=task,
-        text=texts.get(known.text, "") if known and known.text else "",
-        length=length,
-        language=language,
-        translate=translate,
+        text=(texts[known.text] or "") if known and known.text else "",
+        length=length or next(iter(LENGTHS)),
+        language=language or "en",
+        translate=bool(translate),
         input_language="es" if typed_in_spanish else "en",
         model=model or None,
-        max_new_tokens=int(max_tokens) or None,
+        max_new_tokens=int(max_tokens or 0) or None,
         id=request_id,
     )
 

@@ -85,10 +85,10 @@ class Runs:
             "show_progress": "hidden",
         } | QUEUE
 
-        def show(model: str | None, task: str, *typed: str) -> Update:
+        def show(model: str | None, task: str, *typed: str | None) -> Update:
             update, text = fill(model, task)
             field = TASKS[task].text if task in TASKS else None
-            if field is None or typed[asked.texts.index(getattr(asked, field))].strip():
+            if field is None or (typed[asked.texts.index(getattr(asked, field))] or "").strip():
                 return update
             if not text:
                 return update | {asked.task: FIRST_TASK}

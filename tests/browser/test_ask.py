@@ -349,22 +349,33 @@ def test_taking_the_picture_away_ends_the_answer_about_it_without_a_trace(
     expect(visitor.page.locator("#notes")).to_be_empty()
 
 
-@pytest.fixture
-def opening(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
-    """Pictures of questions are opened when it is set; a large one takes seconds."""
-    go = threading.Event()
+class Opening(threading.Event):
+    """Pictures of questions are opened when it is set; a large one takes seconds.
 
-    def wait_and_open(*arguments: Any) -> Image.Image:
-        assert go.wait(60)
+    Attributes:
+        begun: Has one for each that was to be opened.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun = threading.Semaphore(0)
+
+    def wait_and_open(self, *arguments: Any) -> Image.Image:
+        self.begun.release()
+        assert self.wait(60)
         return open_picture(*arguments)
 
-    monkeypatch.setattr("ui.inputs.open_picture", wait_and_open)
-    yield go
-    go.set()
+
+@pytest.fixture
+def opening(monkeypatch: pytest.MonkeyPatch) -> Iterator[Opening]:
+    opening = Opening()
+    monkeypatch.setattr("ui.inputs.open_picture", opening.wait_and_open)
+    yield opening
+    opening.set()
 
 
 def test_an_answer_is_ended_while_its_picture_is_being_opened(
-    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, opening: threading.Event
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, opening: Opening
 ) -> None:
     visitor = visit(url)
     page = visitor.page
@@ -389,15 +400,15 @@ def test_an_answer_is_ended_while_its_picture_is_being_opened(
 
 
 def test_the_latest_question_is_answered_whichever_picture_is_open_first(
-    visit: Any, url: str, pipeline: StandInPipeline, opening: threading.Event
+    visit: Any, url: str, pipeline: StandInPipeline, opening: Opening
 ) -> None:
     visitor = visit(url)
     visitor.page.locator(".example").first.click()
-    expect(visitor.page.locator("#stop")).to_be_visible()
+    assert opening.begun.acquire(timeout=60)
     visitor.choose("Answer")
     visitor.field("Question").fill("how many?")
-    with visitor.page.expect_response(lambda response: "/queue/join" in response.url):
-        visitor.field("Question").press("Enter")
+    visitor.field("Question").press("Enter")
+    assert opening.begun.acquire(timeout=60)
     opening.set()
     expect(visitor.page.locator(ANSWER).first).to_have_text("two red boats")
     expect(visitor.page.locator("#run")).to_be_enabled()

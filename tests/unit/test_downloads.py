@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import gradio as gr
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,7 +11,6 @@ from inference.images import Limits
 from inference.types import Detection, Result
 from ui import exports
 from ui.look import Shown
-from ui.texts import Texts
 from ui.thread import Kept
 
 WIDTH, HEIGHT = 20, 10
@@ -38,14 +36,3 @@ def test_a_file_of_what_is_all_hidden_is_refused_by_a_sentence(kept: Kept) -> No
     with pytest.raises(InvalidInput, match="hidden"):
         exports.make(kept, "masks", look=look(0.9), limits=Limits())
     assert exports.make(kept, "coco", look=look(0.9), limits=Limits()).path == "street-coco.json"
-
-
-def test_that_nothing_was_found_can_be_kept_too() -> None:
-    with gr.Blocks():
-        panel = exports.build(Texts.read())
-    offered = panel.offering(result())
-    assert offered[panel.panel]["visible"]
-    assert [name for name, button in panel.buttons.items() if offered[button]["visible"]] == [
-        "drawn", "json", "coco", "yolo", "csv", "all",
-    ]  # fmt: skip
-    assert not panel.offering(result(task="describe"))[panel.panel]["visible"]
