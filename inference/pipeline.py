@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from inference import tasks
-from inference.batch import MAX_NEW_TOKENS
 from inference.engine import Queued, Started, Token
 from inference.errors import Cancelled, InvalidInput, UserError
 from inference.hosting import HostedModel, ModelHost
@@ -66,7 +65,8 @@ class Pipeline:
 
     Args:
         host: Where the models are.
-        deadline: Seconds after which a request fails.
+        deadline: Seconds after which a request fails whose last token is not there; what is translated after it is not
+            counted.
         observer: Is told of every request, or None.
     """
 
@@ -118,8 +118,6 @@ class Pipeline:
         begin = time.perf_counter()
         task = tasks.check(request)
         max_new_tokens = request.max_new_tokens or task.max_new_tokens
-        if not 1 <= max_new_tokens <= MAX_NEW_TOKENS:
-            raise InvalidInput(Sentence("The number of new tokens can be from 1 to {most}.", most=MAX_NEW_TOKENS))
         hosted = self._host.get(request.model)
         problems: list[str] = []
 
@@ -136,7 +134,7 @@ class Pipeline:
             request.image,
             prompt,
             max_new_tokens=max_new_tokens,
-            deadline=self._deadline,
+            deadline=self._deadline - (time.perf_counter() - begin),
             client=request.client,
             left=left,
         )

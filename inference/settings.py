@@ -33,7 +33,7 @@ class Settings:
         max_video_frames: How many they may be.
         max_queue: How many requests may wait.
         max_per_visitor: How many requests of one visitor may wait or be answered at once.
-        deadline: Seconds that a request may take, waiting included.
+        deadline: Seconds until an answer's last token, waiting included; translating it comes after.
         hang_seconds: Seconds that one step of a model may take before the model is started again.
         drain_seconds: Seconds that what is being answered is given when the app is told to stop.
         trusted_proxy: Addresses or networks of proxies that are believed when they say for whom they ask.

@@ -8,6 +8,7 @@ requests come from; when the thread itself ends, whoever started it is told.
 
 import functools
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -22,6 +23,9 @@ from inference.queueing import Line, ended_early
 from inference.sentences import Sentence
 
 logger = logging.getLogger(__name__)
+
+_OUT_OF_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""What libraries say that have no error of their own for it."""
 
 STEPS_BETWEEN = 2
 """Steps between one request's joining and the next one's: enough for the shortest answers to be complete by then."""
@@ -154,6 +158,10 @@ class Worker:
     def _hand_over(self, rows: list[Row], tokens: list[Chosen]) -> None:
         """Gives the new tokens to their rows, and takes out the rows that are complete."""
         for row, chosen in zip(rows, tokens, strict=True):
+            if not math.isfinite(chosen.probability):
+                sentence = Sentence("The model's numbers grew beyond its precision. Run it with --dtype bfloat16.")
+                self._fail([row], ModelUnavailable(sentence))
+                continue
             ends = chosen.id in self._batch.eos and not row.ignore_eos
             if not ends:
                 row.add(chosen)
@@ -214,12 +222,12 @@ class Worker:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a request failed for lack of memory, on a GPU or beside it."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(sign in str(error) for sign in _OUT_OF_MEMORY)
     )
 
 
 def is_lost_device(error: BaseException) -> bool:
     """Whether a GPU failed in a way after which this process cannot use it any more."""
-    if isinstance(error, torch.OutOfMemoryError):
+    if is_out_of_memory(error):
         return False
     return isinstance(error, torch.AcceleratorError) or (isinstance(error, RuntimeError) and "CUDA error" in str(error))

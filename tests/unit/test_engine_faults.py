@@ -90,6 +90,10 @@ def out_of_memory() -> Fault:
     return raising(torch.OutOfMemoryError("CUDA out of memory"))
 
 
+def no_room_for_a_library() -> Fault:
+    return raising(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
+
+
 def passing(_: Batch[Row]) -> None:
     """No fault: a step that goes well."""
 
@@ -113,11 +117,13 @@ def reading(*generations: Generation) -> Iterator[list[list[int] | BaseException
         thread.join(timeout=60)
 
 
-@pytest.mark.parametrize("where", ["add", "step"])
-def test_a_lack_of_memory_is_overcome_alone_and_nobody_loses_a_token(lab, model, processor, where) -> None:
+@pytest.mark.parametrize(
+    ("where", "fault"), [("add", out_of_memory), ("step", out_of_memory), ("step", no_room_for_a_library)]
+)
+def test_a_lack_of_memory_is_overcome_alone_and_nobody_loses_a_token(lab, model, processor, where, fault) -> None:
     expected = [generate(model, processor, picture(seed), "cap en", 12) for seed in range(3)]
     bench = lab()
-    bench.faults[where] = [passing, passing, out_of_memory()]
+    bench.faults[where] = [passing, passing, fault()]
 
     with reading(*(bench.submit(seed) for seed in range(3))) as outcomes:
         pass
@@ -200,6 +206,26 @@ def test_those_in_line_do_not_notice_that_a_worker_died(lab, model, processor) -
 
     assert isinstance(outcomes[0], ModelUnavailable)
     assert outcomes[1:] == [generate(model, processor, picture(seed), "cap en", 12) for seed in (1, 2)]
+
+
+def test_an_answer_whose_numbers_overflow_ends_with_a_sentence_and_its_neighbours_go_on(lab, model, processor) -> None:
+    bench = lab()
+
+    def overflow(batch) -> None:
+        choose = batch._choose
+
+        def chosen(hidden):
+            batch._choose = choose
+            numbers = choose(hidden)
+            numbers[1, 0] = float("nan")
+            return numbers
+
+        batch._choose = chosen
+
+    bench.faults["add"] = [overflow]
+    with pytest.raises(ModelUnavailable, match="beyond its precision"):
+        tokens(bench.submit(0))
+    assert [token.id for token in tokens(bench.submit(1))] == generate(model, processor, picture(1), "cap en", 12)
 
 
 def test_a_step_that_hangs_is_given_up_and_another_worker_goes_on(lab, model, processor) -> None:
