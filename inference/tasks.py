@@ -1,6 +1,6 @@
 """The registry of tasks: for each, the prompt it makes, the inputs it needs and the kind of answer it gives.
 
-A new task is one entry here; the page, the API and the tests follow it. Knows the prompt grammar of PaliGemma 2 mix;
+A new task is an entry here, an endpoint in `ui.api` and its words in `assets/texts`; all else follows it. Knows the prompt grammar of PaliGemma 2 mix;
 knows neither tokens nor models.
 """
 

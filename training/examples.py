@@ -1,7 +1,6 @@
 """Examples as the model meets them: prompts and targets of a pool's scenes as token numbers.
 
-Knows the pool, the grammar and the tokenizer. Knows nothing of models. Whoever trains on data of their own replaces
-this module: `rows` is all that the trainer asks for.
+Knows the pool, the grammar and the tokenizer. Knows nothing of models.
 """
 
 import random

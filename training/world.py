@@ -30,11 +30,6 @@ class Thing:
     mask: np.ndarray
 
     @property
-    def area(self) -> int:
-        """Visible area in pixels."""
-        return int(self.mask.sum())
-
-    @property
     def centre(self) -> tuple[float, float]:
         """Centre (x, y) of the box in pixels."""
         x_min, y_min, x_max, y_max = self.box

@@ -132,7 +132,7 @@ class UploadDoor:
             answer.append(message)
 
         try:
-            await self._app(scope, _counted(receive, most=_FILES_AT_ONCE * self._most), keep)
+            await self._app(scope, self._counted(receive), keep)
         except _TooMuch:
             await _refuse(413, "error.much", scope, receive, send)
         except OSError as error:
@@ -144,6 +144,24 @@ class UploadDoor:
             await anyio.to_thread.run_sync(partial(self._clean, answer))
             for message in answer:
                 await send(message)
+
+    def _counted(self, receive: Receive) -> Receive:
+        """What comes in, as long as it is not too much and there is room for more."""
+        come = looked = 0
+
+        async def counted() -> Message:
+            nonlocal come, looked
+            message = await receive()
+            come += len(message.get("body", b""))
+            if come > _FILES_AT_ONCE * self._most:
+                raise _TooMuch
+            if come - looked > self._most:
+                looked = come
+                if not await anyio.to_thread.run_sync(self._has_room):
+                    raise OSError(errno.ENOSPC, "an upload would fill the disk")
+            return message
+
+        return counted
 
     def _has_room(self) -> bool:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -204,20 +222,6 @@ def is_full(error: BaseException) -> bool:
 
 class _TooMuch(Exception):
     """More comes than an upload may bring."""
-
-
-def _counted(receive: Receive, *, most: int) -> Receive:
-    come = 0
-
-    async def counted() -> Message:
-        nonlocal come
-        message = await receive()
-        come += len(message.get("body", b""))
-        if come > most:
-            raise _TooMuch
-        return message
-
-    return counted
 
 
 def _clean_file(path: Path) -> None:

@@ -57,6 +57,13 @@ def test_an_upload_that_would_fill_the_disk_is_not_begun(tmp_path: Path) -> None
     assert "disk is full" in answer.text
 
 
+def test_an_upload_that_grows_beyond_what_is_left_of_the_disk_is_cut_off(tmp_path: Path) -> None:
+    left = iter([2**30, 2 * 2**20])
+    answer = post(tmp_path, [], content=bytes(4 * 2**20), free=lambda _: next(left))
+    assert answer.status_code == 507
+    assert "disk is full" in answer.text
+
+
 def test_other_errors_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
     with pytest.raises(PermissionError):
         post(tmp_path, PermissionError(errno.EACCES, "no"))
