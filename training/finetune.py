@@ -1,6 +1,6 @@
 """The second stage: the whole model learns to answer prompts.
 
-Knows the model, rows of tokens and the schedule. Knows nothing of how pictures are drawn or sentences made.
+Knows the model, rows of tokens, the pool and the schedule. Knows nothing of how pictures are drawn or sentences made.
 """
 
 import logging
