@@ -1,7 +1,7 @@
 """The registry of tasks: for each, the prompt it makes, the inputs it needs and the kind of answer it gives.
 
-A new task is an entry here, an endpoint in `ui.api` and its words in `assets/texts`; all else follows it. Knows the prompt
-grammar of PaliGemma 2 mix; knows neither tokens nor models.
+A new task is an entry here, an endpoint in `ui.api` and its words in `assets/texts`; all else follows it. Knows the
+prompt grammar of PaliGemma 2 mix; knows neither tokens nor models.
 """
 
 import re

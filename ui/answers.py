@@ -140,6 +140,8 @@ class Answers:
     def restore(self, event: gr.EventData, visitor: gr.Request, *, thread: Thread, **controls: Any) -> Update:
         """Shows an earlier answer again."""
         words = self._words(visitor)
+        if self._turns.taken(visitor.session_hash or ""):  # whose words would come between
+            return gr.skip()
         thread = thread.choose((event._data or {}).get("entry"))
         kept = thread.shown
         with told(words), self._context.visitors.admit(visitor):
@@ -158,7 +160,7 @@ class Answers:
         """The file of the answer that is shown, in the format whose button was pressed."""
         words, kept = self._words(visitor), thread.shown
         look = Shown.of(**controls, language=words.language)
-        with told(words):
+        with told(words), self._context.visitors.admit(visitor):
             if kept is None:
                 raise no_longer_kept()
             wanted = pressed(event, self._exports.buttons)

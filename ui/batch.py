@@ -175,7 +175,7 @@ class BatchTab:
     def pack(self, visitor: gr.Request, kept: tuple[Kept, ...]) -> File:
         """One zip of everything that came of the last run."""
         words = self._runs.words(visitor)
-        with told(words):
+        with told(words), self._context.visitors.admit(visitor):
             if not kept:
                 raise no_longer_kept()
             return zip_of(kept, limits=self._context.limits, language=labels_in(words))

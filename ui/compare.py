@@ -122,7 +122,8 @@ class CompareTab:
         self._runs.wire(self.respond, given=given, outputs=shown, tried=self._tried, fill=fill)
         # In the browser, so that it cannot come after the first words of a run about the new picture.
         stop = "(image) => { document.getElementById('compare-stop')?.click(); return [image]; }"
-        gr.on([self._image.upload, self._image.clear], self.forget, self._image, shown, js=stop, **PRIVATE)
+        changes = [self._image.upload, self._image.clear]
+        gr.on(changes, self.forget, self._image, shown, js=stop, trigger_mode="always_last", **PRIVATE)
         changed = [asked.task, asked.translate, asked.model, self._other_column]
         self._way.change(self.choose_way, [self._way, asked.task], changed, **PRIVATE)
 

@@ -101,7 +101,7 @@ class Runs:
             **PRIVATE,
         )
         asking = gr.on([buttons.run.click, *(text.submit for text in asked.texts)], trigger_mode="once", **answering)
-        buttons.wire([asking, filled.success(**answering)])
+        buttons.wire([asking, filled.success(trigger_mode="multiple", **answering)])
         buttons.stop.click(self.stop, **PRIVATE)
 
     def stop(self, visitor: gr.Request) -> None:

@@ -53,7 +53,7 @@ def rest_between_events(page: gr.Blocks) -> None:
 
     That is more than a person could tell, and halves what an app that nobody uses takes of a core (3 of 7 %).
     """
-    page._queue.sleep_when_free = _REST
+    page._queue.sleep_when_free = max(_REST, page._queue.sleep_when_free)
 
 
 def keep_the_mail_of_the_present(page: gr.Blocks) -> None:

@@ -163,7 +163,7 @@ class VideoTab:
         self._runs.wire(self.respond, given=given, outputs=shown, tried=tried, fill=fill)
         # In the browser, so that it cannot come after the first words of a run about the new clip.
         stop = "(clip) => { document.getElementById('video-stop')?.click(); return [clip]; }"
-        gr.on([clip.upload, clip.clear], self.inspect, clip, shown, js=stop, **PRIVATE)
+        gr.on([clip.upload, clip.clear], self.inspect, clip, shown, js=stop, trigger_mode="always_last", **PRIVATE)
         return [asked.model]
 
     @property
@@ -268,7 +268,7 @@ class VideoTab:
     def pack(self, visitor: gr.Request, told: Told) -> File:
         """One zip of everything that came of the last run."""
         words = self._runs.words(visitor)
-        with faults.told(words):
+        with faults.told(words), self._context.visitors.admit(visitor):
             if not told.languages:
                 raise no_longer_kept()
             return zip_of(told, self._limits, language=labels_in(words))

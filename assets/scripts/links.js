@@ -3,8 +3,8 @@
 
 globalThis.copyLink = async (about, values) => {
   const fields = Object.fromEntries(about.names.map((name, place) => [name, values[place]]));
-  const link = new URL(location.href);
-  about.names.forEach((name) => link.searchParams.delete(name));
+  // Nothing else of the address: that of a private Space has its visitor's token.
+  const link = new URL(location.pathname, location.href);
   link.searchParams.set("tab", "ask");
   for (const name of about.needs[fields.task] ?? []) {
     const value = fields[name] === true ? "1" : fields[name];

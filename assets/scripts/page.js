@@ -8,8 +8,11 @@ const button = (kind) =>
 // Keys by which an input method chooses characters mean nothing else.
 const composing = (event) => event.isComposing || event.keyCode === 229;
 
-// Escape closes them first.
-const inFront = (event) => document.fullscreenElement || event.target.closest?.("[role=combobox], [role=dialog], dialog");
+// Escape closes them first: lists, dialogs, and what gradio lays over the page.
+const inFront = (event) =>
+  event.target.closest?.("[role=combobox], [role=dialog], dialog") ||
+  document.fullscreenElement ||
+  document.querySelector(".block.fullscreen, .api-docs");
 
 document.addEventListener("keydown", (event) => {
   if (composing(event)) return;
@@ -23,6 +26,16 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault(); // Enter, still held down on what was Run
   }
 });
+
+// One press is one file: neither the second click of a double one nor a key that is held down is another.
+const again = (event) => {
+  if ((event.repeat || event.detail > 1) && event.target.closest?.("#exports, .downloads, #batch-pack")) {
+    event.preventDefault();
+    event.stopPropagation();
+  }
+};
+addEventListener("click", again, true);
+addEventListener("keydown", again, true);
 
 const tabOf = (part) => part.closest("[role=tabpanel]");
 

@@ -244,6 +244,10 @@ def test_keys_of_an_input_method_and_of_open_lists_run_and_stop_nothing(
     page.get_by_text("Advanced").click()
     page.locator("#language").get_by_role("combobox").click()
     page.keyboard.press("Escape")
+    page.locator("#picture").get_by_role("button", name="Fullscreen").click()
+    expect(page.locator(".block.fullscreen")).to_have_count(1)
+    page.keyboard.press("Escape")
+    expect(page.locator(".block.fullscreen")).to_have_count(0)
     assert page.evaluate("stops") == 0
     page.locator("h1").first.click()
     page.keyboard.press("Escape")
