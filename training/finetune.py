@@ -262,7 +262,7 @@ def mix(share: float) -> Mix:
     """What is asked of a picture at this point of the run: finding first, then more of everything."""
     if share < 0.25:
         return Mix(detect=2, segment=1, descriptions=1, text=2, comparisons=0)
-    return Mix(detect=1, segment=2, descriptions=3, text=2, comparisons=2)
+    return Mix(detect=1, segment=2, descriptions=2, text=2, comparisons=3)
 
 
 @dataclass(frozen=True, slots=True)
