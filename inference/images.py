@@ -133,6 +133,25 @@ def check_file(source: Path | str | bytes, limits: Limits | None = None, *, deco
                 image.load()
 
 
+def check_picture(image: Image.Image, limits: Limits | None = None) -> Image.Image:
+    """Brings a picture that is already open to the form that the other layers expect.
+
+    Args:
+        image: Any Pillow picture, loaded or not. It is not changed.
+        limits: What is allowed; `Limits()` if not given. The size of its file is not known here.
+
+    Returns:
+        A new RGB picture, upright, without metadata.
+
+    Raises:
+        InvalidPicture: It is too large, too narrow, empty, broken or of an unknown kind.
+        Busy: Too many others are being decoded.
+    """
+    limits = limits or Limits()
+    with _plain_errors(limits):
+        return _normalise(image, limits)
+
+
 def allowed_formats() -> tuple[str, ...]:
     """The names of the formats that can be opened; AVIF only where this Pillow was built with it."""
     return tuple(name for name in _READERS if name != "AVIF" or features.check("avif"))
