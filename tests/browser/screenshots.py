@@ -60,7 +60,7 @@ def example(task: str) -> Callable[[Page], None]:
 
 
 def batch(page: Page) -> None:
-    """Several drawn scenes, described."""
+    """Several drawn scenes, in which things are looked for."""
     fill_batch(page)
     answered(page, "#batch-stop", page.locator("#batch-pack"))
 
@@ -71,17 +71,21 @@ def fill_batch(page: Page) -> None:
     scenes = [EXAMPLES / f"{name}.webp" for name in ("boats", "moons", "fish", "mushrooms")]
     page.locator("#batch-pictures input[type=file]").first.set_input_files(scenes)
     expect(page.locator("#batch-pictures img")).to_have_count(len(scenes))
+    page.locator("#batch-task").get_by_role("radio", name="Find").check()
+    page.locator("#batch-objects textarea").fill("boat ; moon ; fish ; mushroom")
     page.locator("#batch-run").click()
 
 
 def video(page: Page) -> None:
-    """A clip of drawn scenes, described frame by frame."""
+    """A clip of drawn scenes, in which things are looked for frame by frame."""
     page.locator("[role=tab]").nth(2).click()
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "scenes.mp4"
         write_clip(clip, [EXAMPLES / f"{name}.webp" for name in ("boats", "moons", "fish", "star")])
         page.locator("#video-clip input[type=file]").set_input_files(clip)
         expect(page.locator("#video-clip").get_by_text("scenes").first).to_be_visible()
+        page.locator("#video-task").get_by_role("radio", name="Find").check()
+        page.locator("#video-objects textarea").fill("boat ; moon ; fish ; star")
         page.locator("#video-run").click()
         answered(page, "#video-stop", page.locator("#video-downloads"))
 
