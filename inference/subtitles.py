@@ -37,13 +37,14 @@ def said(result: Result, language: str) -> str:
         result: About one frame.
         language: "es" for the translation; where there is none, nothing is said in Spanish.
     """
-    if language == "es" and result.translation is None:
-        return ""
+    text = result.text
+    if language == "es":
+        if result.translation is None:
+            return ""
+        text = result.translation.text
     if result.detections:
         entries = overlay.legend(result.detections, language)
         text = ", ".join(f"{label} ×{count}" if count > 1 else label for label, _, count in entries)
-    else:
-        text = result.translation.text if language == "es" and result.translation else result.text
     return on_one_line(text)
 
 

@@ -253,7 +253,8 @@ class _Call:
     def _tell(self, progress: Progress) -> None:
         """Says how far the answer is, to a client that wants to know, once a stage and every few words."""
         token = self._protocol.meta.progressToken if self._protocol.meta else None
-        if token is None or (progress.stage == "writing" and 0 < self._written > progress.tokens - WORTH_TELLING):
+        more = progress.tokens - self._written
+        if token is None or (progress.stage == "writing" and self._written and more < WORTH_TELLING):
             return
         self._written = progress.tokens
         self._told += 1

@@ -8,6 +8,9 @@ const button = (kind) =>
 // Keys by which an input method chooses characters mean nothing else.
 const composing = (event) => event.isComposing || event.keyCode === 229;
 
+// What makes a file.
+const files = "#exports, .downloads, #batch-pack";
+
 // Escape closes them first: lists, dialogs, and what gradio lays over the page.
 const inFront = (event) =>
   event.target.closest?.("[role=combobox], [role=dialog], dialog") ||
@@ -22,20 +25,13 @@ document.addEventListener("keydown", (event) => {
     event.preventDefault();
   } else if (event.key === "Escape") {
     if (!inFront(event)) button("stop")?.click();
-  } else if (event.repeat && event.target.closest?.(".stop-button")) {
-    event.preventDefault(); // Enter, still held down on what was Run
+  } else if (event.repeat && event.target.closest?.(`.stop-button, ${files}`)) {
+    event.preventDefault(); // Enter, still held down: on what was Run, or on what has made its file
   }
 });
 
-// One press is one file: neither the second click of a double one nor a key that is held down is another.
-const again = (event) => {
-  if ((event.repeat || event.detail > 1) && event.target.closest?.("#exports, .downloads, #batch-pack")) {
-    event.preventDefault();
-    event.stopPropagation();
-  }
-};
-addEventListener("click", again, true);
-addEventListener("keydown", again, true);
+// One press is one file: the second click of a double one is not another.
+addEventListener("click", (event) => event.detail > 1 && event.target.closest?.(files) && event.stopPropagation(), true);
 
 const tabOf = (part) => part.closest("[role=tabpanel]");
 

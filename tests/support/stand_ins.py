@@ -5,9 +5,26 @@ from typing import Any
 
 import pytest
 
+from inference.images import Limits
+from inference.settings import Settings
 from tests.support.serving import StandInHost, StandInPipeline, serve
+from ui.context import Context
+from ui.texts import Texts
+from ui.visitors import Visitors
 
-__all__ = ["_fresh", "pipeline", "settings", "url"]
+__all__ = ["_fresh", "pipeline", "settings", "stand_in_context", "url"]
+
+
+def stand_in_context() -> Context:
+    """What a part of the page is given that is tried without a server; a visitor has one request at once."""
+    return Context(
+        pipeline=StandInPipeline(),  # type: ignore[arg-type]
+        host=StandInHost(),  # type: ignore[arg-type]
+        settings=Settings(),
+        limits=Limits(),
+        texts=Texts.read(),
+        visitors=Visitors(at_once=1),
+    )
 
 
 @pytest.fixture(scope="module")

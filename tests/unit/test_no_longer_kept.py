@@ -6,17 +6,13 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from inference.images import Limits
-from inference.settings import Settings
-from tests.support.serving import StandInHost, StandInPipeline
+from tests.support.stand_ins import stand_in_context
 from ui.answers import Answers
 from ui.batch import BatchTab
 from ui.context import Context
-from ui.texts import Texts
 from ui.thread import Thread
 from ui.turns import Turns
 from ui.video import Told, VideoTab
-from ui.visitors import Visitors
 
 VISITOR: Any = gr.Request(session_hash="visitor", headers={"accept-language": "es"})
 
@@ -52,13 +48,6 @@ def subtitles(context: Context) -> object:
     ],
 )
 def test_what_is_forgotten_is_said_to_be(come_back: Callable[[Context], object]) -> None:
-    context = Context(
-        pipeline=StandInPipeline(),  # type: ignore[arg-type]
-        host=StandInHost(),  # type: ignore[arg-type]
-        settings=Settings(),
-        limits=Limits(),
-        texts=Texts.read(),
-        visitors=Visitors(at_once=1),
-    )
+    context = stand_in_context()
     with pytest.raises(gr.Error, match="Esta respuesta ya no se conserva"):
         come_back(context)

@@ -10,13 +10,10 @@ import pytest
 from PIL import Image
 
 from inference.errors import Busy
-from inference.images import Limits
-from inference.settings import Settings
 from inference.types import Request, Result
-from tests.support.serving import StandInHost, StandInPipeline, thing
+from tests.support.serving import thing
+from tests.support.stand_ins import stand_in_context
 from ui.answers import Answers
-from ui.context import Context
-from ui.texts import Texts
 from ui.thread import Kept, Thread
 from ui.turns import Turns
 from ui.visitors import SESSIONS_AN_ADDRESS, Visitors, network_of
@@ -96,14 +93,7 @@ def test_a_visit_names_its_client_from_wide_to_narrow_and_knows_whether_it_left(
 
 
 def test_drawing_anew_counts_too() -> None:
-    context = Context(
-        pipeline=StandInPipeline(),  # type: ignore[arg-type]
-        host=StandInHost(),  # type: ignore[arg-type]
-        settings=Settings(),
-        limits=Limits(),
-        texts=Texts.read(),
-        visitors=Visitors(at_once=1),
-    )
+    context = stand_in_context()
     kept = Kept(
         "a.png", "", "", Result("detect", "", "", "", "", 4, 3, detections=(thing("cat", (0, 0, 1, 1), 1),)), ()
     )
