@@ -153,7 +153,7 @@ class Answers:
 
     def clear(self, visitor: gr.Request) -> Update:
         """Forgets what was asked about the picture, and what is being asked."""
-        self._turns.stop(visitor.session_hash or "")
+        self._turns.change(visitor.session_hash or "", None)
         return self.forgotten(self._words(visitor)) | {self._thread.thread: Thread()}
 
     def export(self, event: gr.EventData, visitor: gr.Request, *, thread: Thread, **controls: Any) -> File:

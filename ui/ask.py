@@ -178,7 +178,8 @@ class AskTab:
             visitor: Who is being answered.
             image: The picture that is there now; another one than the answer is about has pressed Stop by coming.
         """
-        self._turns.stop(visitor.session_hash or "", now_about=image)
+        self._turns.change(visitor.session_hash or "", image)
+        self._turns.stop(visitor.session_hash or "")
 
     def _refusal(self, asked: dict[str, Any], words: Words) -> str:
         """What is missing in the form or not allowed there, or nothing."""

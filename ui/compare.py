@@ -15,8 +15,9 @@ from ui.comparison import WAYS, Comparison
 from ui.components import Drawing
 from ui.context import PRIVATE, Context
 from ui.faults import new_request_id, toast
+from ui.markup import Words
 from ui.runs import Runs, Update
-from ui.turns import Superseded
+from ui.turns import Gone, Superseded
 
 
 @dataclass(frozen=True)
@@ -120,10 +121,8 @@ class CompareTab:
             return {self._image: str(example.picture)}, example.text
 
         self._runs.wire(self.respond, given=given, outputs=shown, tried=self._tried, fill=fill)
-        # In the browser, so that it cannot come after the first words of a run about the new picture.
-        stop = "(image) => { document.getElementById('compare-stop')?.click(); return [image]; }"
         changes = [self._image.upload, self._image.clear]
-        gr.on(changes, self.forget, self._image, shown, js=stop, trigger_mode="always_last", **PRIVATE)
+        gr.on(changes, self.forget, self._image, shown, trigger_mode="always_last", **PRIVATE)
         changed = [asked.task, asked.translate, asked.model, self._other_column]
         self._way.change(self.choose_way, [self._way, asked.task], changed, **PRIVATE)
 
@@ -143,12 +142,13 @@ class CompareTab:
         }
 
     def forget(self, visitor: gr.Request, image: str | None) -> Update:
-        """A comparison goes with its picture; but not one that is under way, which is about the new one."""
-        if self._runs.going(visitor):
+        """A comparison goes with its picture; one that is under way does so itself, unless it is about this one."""
+        if self._runs.going(visitor, now_about=image):
             return gr.skip()
-        return self._cleared() | {
-            self._status: "" if image else markup.empty(self._runs.words(visitor)("compare.empty"))
-        }
+        return self._forgotten(image, self._runs.words(visitor))
+
+    def _forgotten(self, image: str | None, words: Words) -> Update:
+        return self._cleared() | {self._status: "" if image else markup.empty(words("compare.empty"))}
 
     def respond(
         self, visitor: gr.Request, *, image: str | None, way: str, other: str | None, **values: Any
@@ -171,7 +171,7 @@ class CompareTab:
         except Exception as error:
             yield {self._status: runs.refusal(error, words)}  # an earlier comparison stays
             return
-        with runs.turn(visitor) as turn:
+        with runs.turn(visitor, about=image) as turn:
             yield runs.buttons.update(busy=True)
             try:
                 opened = open_picture(Path(image), context.limits)
@@ -184,6 +184,9 @@ class CompareTab:
         if turn.superseded:
             yield gr.skip()
             return
+        if turn.picture_gone:
+            yield self._forgotten(turn.now_about, words) | runs.buttons.update(busy=False)
+            return
         if refusal:
             yield {self._status: refusal} | runs.buttons.update(busy=False)  # here too
             return
@@ -192,7 +195,7 @@ class CompareTab:
         try:
             jobs: list[Job] = [lambda side=side: side for side in both]  # type: ignore[misc]
             try:
-                for outcome in runs.answer(visitor, jobs):
+                for outcome in runs.answer(visitor, jobs, about=image):
                     if outcome is not None:
                         outcomes[outcome.number] = outcome
                         yield self._shown(comparison, *outcomes)
@@ -201,6 +204,8 @@ class CompareTab:
             yield self._shown(comparison, *outcomes, over=True) | runs.buttons.update(busy=False)
         except Superseded:
             yield gr.skip()
+        except Gone as gone:
+            yield self._forgotten(gone.now_about, words) | runs.buttons.update(busy=False)
         except Exception as error:
             message = runs.sentence(error, words, request_id=request_id)
             told = {self._status: markup.notes([message], tone="error")} | runs.buttons.update(busy=False)

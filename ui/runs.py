@@ -24,7 +24,7 @@ from ui.context import PRIVATE, QUEUE, Context
 from ui.faults import new_request_id, sentence
 from ui.inputs import FIRST_TASK, Asked
 from ui.markup import Row, Words
-from ui.turns import Superseded, Turn, Turns
+from ui.turns import Gone, Superseded, Turn, Turns
 
 Update = dict[Any, Any]
 
@@ -108,29 +108,36 @@ class Runs:
         """Tells the run to stop, which its answers do at their next token; it then says so itself."""
         self._turns.stop(visitor.session_hash or "")
 
-    def going(self, visitor: gr.Request) -> bool:
-        """Whether a run of this visitor has begun and not ended."""
-        return self._turns.taken(visitor.session_hash or "")
+    def going(self, visitor: gr.Request, *, now_about: str | None) -> bool:
+        """Whether a run of this visitor has begun and not ended; one about something else is told to stop.
 
-    def turn(self, visitor: gr.Request) -> AbstractContextManager[Turn]:
-        """Lets Stop and a newer run find what is done before `answer`."""
-        return self._turns.take(visitor.session_hash or "")
+        Args:
+            visitor: Who sees the page.
+            now_about: The picture or clip that is there now.
+        """
+        return self._turns.change(visitor.session_hash or "", now_about)
 
-    def answer(self, visitor: gr.Request, jobs: Iterable[Job]) -> Iterator[Outcome | None]:
+    def turn(self, visitor: gr.Request, *, about: str | None = None) -> AbstractContextManager[Turn]:
+        """Lets Stop, a newer run and another picture or clip than what the run is `about` find it."""
+        return self._turns.take(visitor.session_hash or "", about=about)
+
+    def answer(self, visitor: gr.Request, jobs: Iterable[Job], *, about: str | None = None) -> Iterator[Outcome | None]:
         """What comes of each request, as it is known, and None now and then.
 
         Args:
             visitor: Who asks.
             jobs: Make the requests.
+            about: The picture or clip that they are about, if the run is to end with it.
 
         Raises:
             Busy: The visitor asks for too much at once.
             Cancelled: The visitor pressed Stop.
+            Gone: What the run is about was taken away.
             Superseded: The visitor began another run.
         """
         with (
             self._context.visitors.admit(visitor) as visit,
-            self.turn(visitor) as turn,
+            self.turn(visitor, about=about) as turn,
             closing(self._context.answers(visit, jobs, stopped=lambda: turn.stopped)) as outcomes,
         ):
             told = time.monotonic()
@@ -141,6 +148,8 @@ class Runs:
                     yield outcome
             if turn.superseded:
                 raise Superseded
+            if turn.picture_gone:
+                raise Gone(turn.now_about)
             if turn.stopped:
                 raise Cancelled(Sentence("Stopped."))
 

@@ -14,21 +14,38 @@ class Superseded(Exception):
     """Another answer has begun on the page, so that this one has nothing more to say."""
 
 
+class Gone(Exception):
+    """What the answer is about is not on the page any more.
+
+    Attributes:
+        now_about: The picture or clip that is there now.
+    """
+
+    def __init__(self, now_about: str | None) -> None:
+        super().__init__()
+        self.now_about = now_about
+
+
 @dataclass(slots=True)
 class Turn:
     """An answer that is being given.
 
     Attributes:
-        about: What it is about, if that can change on the page.
+        about: The picture or clip that it is about, if that can change on the page.
+        now_about: What is on the page in its place.
         stopped: Whether it is to stop.
-        picture_gone: Whether the picture that it is about has gone from the page.
         superseded: Whether the same visitor has another one.
     """
 
-    about: str | None = None
+    about: str | None
+    now_about: str | None
     stopped: bool = False
-    picture_gone: bool = False
     superseded: bool = False
+
+    @property
+    def picture_gone(self) -> bool:
+        """Whether what it is about has gone from the page."""
+        return self.now_about != self.about
 
     @property
     def outdated(self) -> bool:
@@ -49,9 +66,9 @@ class Turns:
 
         Args:
             visitor: Names the session.
-            about: The picture that it is about.
+            about: The picture or clip that it is about.
         """
-        turn = Turn(about)
+        turn = Turn(about, now_about=about)
         with self._lock:
             before = self._turns.get(visitor)
             self._turns[visitor] = turn
@@ -64,18 +81,30 @@ class Turns:
                 if self._turns.get(visitor) is turn:
                     del self._turns[visitor]
 
-    def stop(self, visitor: str, *, now_about: str | None = None) -> None:
-        """Tells the visitor's answer to stop, if there is one.
-
-        Args:
-            visitor: Names the session.
-            now_about: The picture that is on the page now.
-        """
+    def stop(self, visitor: str) -> None:
+        """Tells the visitor's answer to stop, if there is one."""
         with self._lock:
             turn = self._turns.get(visitor)
         if turn is not None:
-            turn.picture_gone = turn.about != now_about
             turn.stopped = True
+
+    def change(self, visitor: str, now_about: str | None) -> bool:
+        """Stops the visitor's answer if it is about anything but what is on the page now.
+
+        Args:
+            visitor: Names the session.
+            now_about: The picture or clip that is on the page now.
+
+        Returns:
+            Whether there is such an answer, which then has the last word.
+        """
+        with self._lock:
+            turn = self._turns.get(visitor)
+        if turn is None:
+            return False
+        turn.now_about = now_about
+        turn.stopped = turn.stopped or turn.picture_gone
+        return True
 
     def taken(self, visitor: str) -> bool:
         """Whether the visitor is being answered."""

@@ -27,7 +27,7 @@ from ui.look import LABELS
 from ui.markup import Row, Words
 from ui.runs import Runs, Update, given_up, labels_in
 from ui.thread import KEPT_FOR, Kept
-from ui.turns import Superseded
+from ui.turns import Gone, Superseded
 from ui.uploads import clip_file
 
 TASKS = ("describe", "read_text", "answer", "detect", "segment")
@@ -161,9 +161,7 @@ class VideoTab:
 
         given = {"clip": clip, "frames": frames}
         self._runs.wire(self.respond, given=given, outputs=shown, tried=tried, fill=fill)
-        # In the browser, so that it cannot come after the first words of a run about the new clip.
-        stop = "(clip) => { document.getElementById('video-stop')?.click(); return [clip]; }"
-        gr.on([clip.upload, clip.clear], self.inspect, clip, shown, js=stop, trigger_mode="always_last", **PRIVATE)
+        gr.on([clip.upload, clip.clear], self.inspect, clip, shown, trigger_mode="always_last", **PRIVATE)
         return [asked.model]
 
     @property
@@ -206,10 +204,16 @@ class VideoTab:
         return gr.Button(self._context.texts.later(key), size="sm", min_width=60, elem_id=f"video-{name}")
 
     def inspect(self, visitor: gr.Request, clip: str | None) -> Update:
-        """Shows a clip that was just added, or why it cannot be used; but not over a run, which shows its own clip."""
-        shown, words = self._shown, self._runs.words(visitor)
-        if self._runs.going(visitor):
+        """Shows a clip that was just added, or why it cannot be used.
+
+        A run that is under way shows its own clip; one about another clip ends, and its last words are about this one.
+        """
+        if self._runs.going(visitor, now_about=clip):
             return gr.skip()
+        return self._inspected(clip, visitor)
+
+    def _inspected(self, clip: str | None, visitor: gr.Request) -> Update:
+        shown, words = self._shown, self._runs.words(visitor)
         if clip is None:
             return shown.waiting() | {shown.player: markup.empty(words("video.empty"))}
         try:
@@ -244,7 +248,7 @@ class VideoTab:
         yield shown.waiting() | shown.listing(rows, words) | player | runs.buttons.update(busy=True)
         try:
             jobs = frame_jobs(opened, told.count, partial(inputs.request_about, **asked), request_id=request_id)
-            for outcome in runs.answer(visitor, jobs):
+            for outcome in runs.answer(visitor, jobs, about=clip):
                 if outcome is None:  # once more, for a browser that is slow, or was still told about the clip
                     yield shown.listing(rows, words) | runs.buttons.update(busy=True)
                     continue
@@ -256,6 +260,8 @@ class VideoTab:
             yield shown.ended(rows, told, words) | runs.buttons.update(busy=False)
         except Superseded:
             yield gr.skip()
+        except Gone as gone:
+            yield self._inspected(gone.now_about, visitor) | runs.buttons.update(busy=False)
         except Cancelled:
             ended = shown.ended(given_up(rows), told, words) | runs.buttons.update(busy=False)
             yield ended | {shown.notes: runs.stopped(words)}

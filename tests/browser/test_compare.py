@@ -200,6 +200,16 @@ def test_one_side_that_fails_or_is_stopped_leaves_the_other(compare: Compare, pi
     expect(compare.page.locator("#compare-run"), "after Stop").to_be_enabled()
     assert pipeline.voices[RIGHT].cancelled.wait(10)
 
+    pipeline.voices[RIGHT].cancelled.clear()
+    compare.run()
+    expect(right).to_contain_text("Answering …")
+    compare.page.locator("#compare-picture").get_by_role("button", name="Remove Image").click()
+    expect(compare.page.locator("#compare-status"), "without its picture").to_contain_text("side by side")
+    expect(compare.page.locator("[data-testid=side-answer]")).to_have_count(0)
+    expect(right).not_to_contain_text("Stopped.")
+    expect(compare.page.locator("#compare-run"), "without its picture").to_be_enabled()
+    assert pipeline.voices[RIGHT].cancelled.wait(10)
+
 
 def test_the_models_own_spanish_stands_beside_the_translated_one_or_beside_why_there_is_none(
     compare: Compare, pipeline: TwoVoices

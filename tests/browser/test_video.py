@@ -214,10 +214,13 @@ def test_stop_and_another_clip_end_the_run(
     expect(page.locator("#video-notes"), "another run has begun").not_to_contain_text("You stopped this.")
     pipeline.cancelled.clear()
     page.locator("#video-clip").get_by_role("button", name="Clear").click()
-    expect(page.locator("#video-notes"), "its clip has gone").to_contain_text("You stopped this.")
+    expect(page.locator(ROWS), "its clip has gone").to_have_count(0)
+    expect(page.locator("#video-player video")).to_have_count(0)
+    expect(page.locator("#video-run")).to_be_enabled()
     assert pipeline.cancelled.wait(10), "by another clip"
     pipeline.held = False
     add(page, make_clip(tmp_path / "other.mp4"))
+    expect(page.locator("#video-player video")).to_have_count(1)
     page.locator("#video-run").click()
     expect(page.locator("#video-status")).to_contain_text("4 of 4 answered")
 
