@@ -114,9 +114,11 @@ class Decoder:
         length = embeddings.shape[1]
         hidden = embeddings[0]
         cos, sin = self._cos[1 : length + 1], self._sin[1 : length + 1]  # PaliGemma counts positions from 1
-        for layer, stored in zip(self.layers, cache, strict=True):
-            hidden = layer(hidden, cos, sin, stored[:, slot : slot + 1, :, :length], None, None)
-        last: torch.Tensor = self._norm(hidden[-1:])
+        for number, (layer, stored) in enumerate(zip(self.layers, cache, strict=True), start=1):
+            is_final = number == len(self.layers)
+            seen = stored[:, slot : slot + 1, :, :length]
+            hidden = layer(hidden, cos, sin, seen, None, None, only_last=is_final)
+        last: torch.Tensor = self._norm(hidden)
         return last
 
     def write(
@@ -233,6 +235,8 @@ class _Layer(nn.Module):
         stored: torch.Tensor,
         at: tuple[torch.Tensor, torch.Tensor] | None,
         mask: torch.Tensor | None,
+        *,
+        only_last: bool = False,
     ) -> torch.Tensor:
         """One layer.
 
@@ -243,9 +247,13 @@ class _Layer(nn.Module):
             stored: The part of the cache that is seen, (keys and values, rows, heads, span, head_dim), and written to.
             at: Which row and position each new key goes to, or None if they fill the span.
             mask: Added to the attention of (rows, kv heads, queries, span).
+            only_last: Whether no layer follows that would need more of the others than their keys and values: gives
+                (1, width).
         """
         before_attention, after_attention, before_mlp, after_mlp = self._norms
         attended = self._attend(before_attention(hidden), cos, sin, stored, at, mask)
+        if only_last:
+            attended, hidden = attended[-1:], hidden[-1:]
         hidden = after_attention(self._out(attended), hidden)
         gate, up = self._gate_up(before_mlp(hidden)).chunk(2, dim=-1)
         added: torch.Tensor = after_mlp(self._down(self._activation(gate) * up), hidden)
