@@ -252,7 +252,7 @@ def _counter(processor: PaliGemmaProcessor) -> Callable[[str], int]:
     )
 
 
-class _Clock(BaseStreamer):
+class _Clock(BaseStreamer):  # type: ignore[misc]  # transformers' types are not read
     """Notes when each token came; the first call brings the prompt."""
 
     def __init__(self, device: torch.device) -> None:

@@ -219,7 +219,7 @@ def write_shards(shapes: dict[str, tuple[int, ...]], out: Path, *, dtype: str, s
         shards[-1][name] = shape
         filled += count
     generator = torch.Generator().manual_seed(seed)
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for index, shard in enumerate(shards, start=1):
         name = "model.safetensors" if len(shards) == 1 else f"model-{index:05}-of-{len(shards):05}.safetensors"
         write_safetensors(shard, out / name, dtype=dtype, generator=generator)
@@ -247,7 +247,7 @@ def write_safetensors(
         file.write(struct.pack("<Q", len(text)) + text)
         for name, shape in shapes.items():
             for values in random_weights(name, shape, torch_dtype, generator):
-                file.write(values.view(torch.uint8).numpy())
+                file.write(values.view(torch.uint8).numpy().data)
 
 
 def random_weights(

@@ -57,5 +57,5 @@ def token_bytes(model: PaliGemmaForConditionalGeneration, *, positions: int, cac
     for start, stop in spans:
         count += max(0, stop - max(start, end))
         end = max(end, stop)
-    keys = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * positions * cached_bytes
+    keys: int = 2 * text.num_hidden_layers * text.num_key_value_heads * text.head_dim * positions * cached_bytes
     return count + keys

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from PIL import Image
-from tqdm import tqdm  # type: ignore[import-untyped]  # has no types of its own
+from tqdm import tqdm
 
 from inference import many, tasks
 from inference.errors import InvalidInput, ModelUnavailable, UserError

@@ -11,7 +11,7 @@ import platform
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil  # type: ignore[import-untyped]  # has no types of its own
+import psutil
 import torch
 
 _SELF = Path("/proc/self/cgroup")

@@ -170,7 +170,8 @@ class Heads(nn.Module):
         self.words = nn.Parameter(torch.randn(1 + len(WORDS), width) * width**-0.5)
         self.places = nn.Parameter(torch.randn(2 * WAVES + 1, width) * (2 * WAVES + 1) ** -0.5 * 0.7)
         self.codes = nn.Parameter(torch.randn(CODEBOOK, width) * width**-0.5)
-        self.edges = nn.ModuleList(nn.Linear(width, width) for _ in range(4))
+        edges = [nn.Linear(width, width) for _ in range(4)]
+        self.edges = nn.ModuleList(edges)
         self.seen_codes = nn.Linear(width, CODES * width)
         self.shape = nn.Linear(width, _COARSE * _COARSE)
         self.centre = nn.Linear(width, 1)
@@ -178,7 +179,7 @@ class Heads(nn.Module):
         self.count = nn.Linear(width, 5)
         self.turn = nn.Linear(width, 2)
         self.letters = nn.Linear(width, _ALPHABET)
-        for edge in self.edges:
+        for edge in edges:
             nn.init.orthogonal_(edge.weight)
 
 

@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def score(model: str, *, scenes: int = 64) -> tuple[float, dict[str, float]]:
+def score(model: str, *, scenes: int = 64) -> tuple[float, dict[Metric, float]]:
     """What a checkpoint reaches on a few scenes that neither training nor the default seeds have.
 
     Args:
@@ -169,7 +169,7 @@ def score(model: str, *, scenes: int = 64) -> tuple[float, dict[str, float]]:
     finally:
         host.close()
     parts = {metric: _mean(mark for mark in marks if mark.metric == metric) or 0.0 for metric in WEIGHTS}
-    return sum(parts[metric] * weight for metric, weight in WEIGHTS.items()) / sum(WEIGHTS.values()), dict(parts)
+    return sum(parts[metric] * weight for metric, weight in WEIGHTS.items()) / sum(WEIGHTS.values()), parts
 
 
 def evaluate(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from training import grammar
+from training.lexicon import COLOURS, KINDS
 from training.pool import Pool
 from training.tokenizer import Inventory
 
@@ -68,7 +69,7 @@ def things(pool: Pool, index: int, flipped: bool, codes: np.ndarray | None) -> l
         if flipped:
             x_min, x_max = 1 - x_max, 1 - x_min
         scale = LOCATION_BINS - 1
-        kind, colour = grammar.KINDS[pool.kinds[row]].en, grammar.COLOURS[pool.colours[row]].en
+        kind, colour = KINDS[pool.kinds[row]].en, COLOURS[pool.colours[row]].en
         own = None if codes is None else tuple(int(v) for v in codes[int(flipped), row])
         found.append(Found(kind, colour, (y_min * scale, x_min * scale, y_max * scale, x_max * scale), own))
     found.sort(key=lambda thing: (thing.bins[1] + thing.bins[3], thing.bins[0] + thing.bins[2]))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -515,13 +516,11 @@ class _Dense:
     def loss(self, seen: torch.Tensor) -> torch.Tensor:
         """The sum of the dense losses."""
         truth = dense.labels(self.examples.pool, self.batch.picked, self.batch.flipped, self.examples.codes)
-        moved = dense.Labels(
-            **{
-                field.name: None if (value := getattr(truth, field.name)) is None else value.to(seen.device)
-                for field in fields(truth)
-            }
-        )
-        parts, _ = dense.losses(self.heads, seen, moved, self.features, width=4)
+        moved: dict[str, Any] = {
+            field.name: None if (value := getattr(truth, field.name)) is None else value.to(seen.device)
+            for field in fields(truth)
+        }
+        parts, _ = dense.losses(self.heads, seen, dense.Labels(**moved), self.features, width=4)
         return torch.stack(list(parts.values())).sum()
 
 

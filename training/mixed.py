@@ -31,8 +31,8 @@ class Mixed(Generic[M]):
     def __init__(self, master: M, dtype: torch.dtype, copies: int = 1) -> None:
         self.master = master
         self.working: list[M] = [copy.deepcopy(master).to(dtype) for _ in range(copies)]
-        self._own = list(master.parameters())
-        self._copied = [list(module.parameters()) for module in self.working]
+        self._own: list[torch.Tensor] = list(master.parameters())
+        self._copied: list[list[torch.Tensor]] = [list(module.parameters()) for module in self.working]
 
     @torch.no_grad()
     def gather(self) -> float:

@@ -4,8 +4,9 @@ Knows parameters and gradients. Knows nothing of what they belong to: the caller
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -52,18 +53,18 @@ class Optimiser:
 
     def _step_matrices(self, rate: float, decay: float, momentum: float) -> None:
         for (tall, _, wide), indices in self._shapes.items():
-            present = [index for index in indices if self.matrices[index].grad is not None]
-            if not present or rate == 0:
+            grads = {index: self.matrices[index].grad for index in indices}
+            gradients = {index: gradient for index, gradient in grads.items() if gradient is not None}
+            if not gradients or rate == 0:
                 continue
             pushes = []
-            for index in present:
-                gradient = self.matrices[index].grad
+            for index, gradient in gradients.items():
                 self._momentum[index].mul_(momentum).add_(gradient)
                 push = gradient.add(self._momentum[index], alpha=momentum)
                 pushes.append(push.T if tall else push)
             straight = _orthogonal(torch.stack(pushes))
             scale = 0.2 * math.sqrt(wide)
-            for index, update in zip(present, straight, strict=True):
+            for index, update in zip(gradients, straight, strict=True):
                 parameter = self.matrices[index]
                 parameter.mul_(1 - rate * decay).add_(
                     (update.T if tall else update).to(parameter.dtype), alpha=-rate * scale
@@ -73,8 +74,8 @@ class Optimiser:
         present = [index for index, parameter in enumerate(self.others) if parameter.grad is not None]
         if not present or rate == 0:
             return
-        parameters = [self.others[index] for index in present]
-        gradients: Sequence[torch.Tensor] = [p.grad for p in parameters]  # type: ignore[misc]
+        parameters: list[torch.Tensor] = [self.others[index] for index in present]
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         means, squares = [self._mean[index] for index in present], [self._square[index] for index in present]
         torch._foreach_lerp_(means, gradients, 1 - betas[0])
         torch._foreach_mul_(squares, betas[1])
@@ -85,11 +86,11 @@ class Optimiser:
         torch._foreach_add_(spread, 1e-8)
         torch._foreach_addcdiv_(parameters, means, spread, -rate / first)
 
-    def state(self) -> dict:
+    def state(self) -> dict[str, Any]:
         """What `restore` needs to go on as if nothing had happened."""
         return {"steps": self.steps, "momentum": self._momentum, "mean": self._mean, "square": self._square}
 
-    def restore(self, state: dict) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Takes over a saved state. Raises ValueError when it belongs to other parameters."""
         for own, saved in (
             (self._momentum, state["momentum"]),

@@ -5,11 +5,13 @@ A pool is a cache: it can be deleted at any time and is drawn again from the sam
 """
 
 import multiprocessing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 from PIL import Image
 from tqdm import tqdm
 
@@ -133,7 +135,7 @@ def _draw_chunk(job: tuple[Path, int, int, int, int]) -> dict[str, np.ndarray]:
     path, size, start, stop, first_seed = job
     side = scenes.SIDE
     images = np.memmap(path, dtype=np.uint8, mode="r+", shape=(size, side, side, 3))
-    columns: dict[str, list] = {name: [] for name in _COLUMNS}
+    columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     for index in range(start, stop):
         scene = scenes.draw(first_seed + index)
         images[index] = np.asarray(scene.image)
@@ -142,7 +144,7 @@ def _draw_chunk(job: tuple[Path, int, int, int, int]) -> dict[str, np.ndarray]:
     return {name: np.array(values, dtype=_COLUMNS[name]) for name, values in columns.items()}
 
 
-_COLUMNS = {
+_COLUMNS: Mapping[str, DTypeLike] = {
     "kinds": np.int64,
     "colours": np.int64,
     "boxes": np.float32,

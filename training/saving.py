@@ -8,6 +8,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,7 +17,7 @@ class TrainingError(Exception):
     """Something that the person at the keyboard can put right; the message says how."""
 
 
-def save(path: Path, state: dict) -> None:
+def save(path: Path, state: dict[str, Any]) -> None:
     """Writes a state beside its final place and then moves it there, so that an interruption leaves the old one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
@@ -24,7 +25,7 @@ def save(path: Path, state: dict) -> None:
     partial.replace(path)
 
 
-def load(path: Path, part: str) -> dict:
+def load(path: Path, part: str) -> dict[str, Any]:
     """Reads a save of the given part. Raises TrainingError when it is cut short or belongs to something else."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TypedDict
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from inference.errors import UserError
 from inference.machine import available_cores
 from training import checkpoint, finetune, mask_codec, pool, pretrain, scenes, translators
 from training.dense import Heads
-from training.evaluate import score
+from training.evaluate import Metric, score
 from training.examples import Examples
 from training.finetune import Vocabulary
 from training.saving import TrainingError, load
@@ -34,6 +34,13 @@ LOG = logging.getLogger(__name__)
 CHECKPOINT = "paligemma2-demo"
 _HELD_OUT_SCENES = 1000
 _TOWER_BATCH = 96
+
+
+class Length(TypedDict):
+    """How long a part trains: one of the two."""
+
+    steps: int | None
+    minutes: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,7 @@ class Options:
     rate: float
     pictures: int
 
-    def length(self, minutes: float) -> dict[str, float | int | None]:
+    def length(self, minutes: float) -> Length:
         """Steps and minutes of a part whose own time is `minutes`."""
         if self.steps is not None:
             return {"steps": self.steps, "minutes": None}
@@ -84,7 +91,7 @@ def train_codec(options: Options) -> None:
         out=_codec_file(options),
         batch=64,
         seed=options.seed,
-        **options.length(15),  # type: ignore[arg-type]
+        **options.length(15),
     )
 
 
@@ -102,7 +109,7 @@ def train_tower(options: Options) -> None:
         held_out_codes=_codes(options, held_out, "pool-held-out"),
         lanes=min(options.threads, _TOWER_BATCH),
         batch=_TOWER_BATCH,
-        **options.length(40),  # type: ignore[arg-type]
+        **options.length(40),
     )
 
 
@@ -160,7 +167,7 @@ def train_model(options: Options) -> None:
         device=options.device,
         rate=options.rate,
         lanes=min(options.threads, options.pictures) if options.device == "cpu" else 1,
-        **options.length(240),  # type: ignore[arg-type]
+        **options.length(240),
     )
 
 
@@ -170,13 +177,13 @@ def train_translators(options: Options) -> None:
     for direction in ("en-es", "es-en"):
         seconds = None if length["minutes"] is None else 60 * length["minutes"]
         translators.train(
-            direction,  # type: ignore[arg-type]
+            direction,
             options.out / f"translation-{direction}",
             options.runs / f"translation-{direction}.pt",
             seconds=seconds,
             threads=options.threads,
             seed=options.seed,
-            **({} if length["steps"] is None else {"steps": length["steps"]}),  # type: ignore[arg-type]
+            steps=length["steps"],
         )
 
 
@@ -255,7 +262,7 @@ def _score_of(folder: Path, options: Options) -> float:
     return reached
 
 
-def _in_words(parts: Mapping[str, float]) -> str:
+def _in_words(parts: Mapping[Metric, float]) -> str:
     return " ".join(f"{name} {value:.3f}" for name, value in parts.items())
 
 

@@ -72,7 +72,7 @@ def train(
     seconds: float | None = None,
     threads: int = 1,
     seed: int = 0,
-    steps: int = _STEPS,
+    steps: int | None = _STEPS,
     shape: Shape | None = None,
 ) -> None:
     """Trains one translator, going on from its last save, and writes it as a MarianMT checkpoint.
