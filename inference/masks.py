@@ -25,16 +25,18 @@ CODES = 16
 CODEBOOK = 128
 """How many different codes there are."""
 
+CODE_WIDTH = 512
+"""Numbers of an entry of the codebook."""
+
 MASK_SIDE = 64
 """Width and height of a decoded mask, in its own pixels."""
 
 _GRID = 4
-_WIDTH = 512  # of an entry of the codebook
 _EMBEDDING = "_vq_vae._embedding"
 _ROWS_AT_ONCE = 512  # bounds the floats held while a mask is drawn into a large box
 
 
-class _Residual(nn.Module):
+class Residual(nn.Module):
     """Adds to its input what three convolutions make of it: (n, 128, side, side) to the same."""
 
     def __init__(self) -> None:
@@ -46,16 +48,17 @@ class _Residual(nn.Module):
         )  # fmt: skip
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """As torch calls it."""
         outputs: torch.Tensor = self.net(inputs)
         return inputs + outputs
 
 
-def _layers() -> nn.Sequential:
+def decoder_layers() -> nn.Sequential:
     """The decoder, (n, 512, 4, 4) to (n, 1, 64, 64); the places of its layers are those in the names of the arrays."""
     return nn.Sequential(
-        nn.Conv2d(_WIDTH, 128, 1), nn.ReLU(),
-        _Residual(),
-        _Residual(),
+        nn.Conv2d(CODE_WIDTH, 128, 1), nn.ReLU(),
+        Residual(),
+        Residual(),
         nn.ConvTranspose2d(128, 128, 4, stride=2, padding=1), nn.ReLU(),
         nn.ConvTranspose2d(128, 64, 4, stride=2, padding=1), nn.ReLU(),
         nn.ConvTranspose2d(64, 32, 4, stride=2, padding=1), nn.ReLU(),
@@ -77,9 +80,9 @@ class MaskDecoder:
 
     def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
         with torch.device("meta"):
-            layers = _layers()
+            layers = decoder_layers()
         shapes = {f"decoder.{name}": tuple(value.shape) for name, value in layers.state_dict().items()}
-        shapes[_EMBEDDING] = (CODEBOOK, _WIDTH)
+        shapes[_EMBEDDING] = (CODEBOOK, CODE_WIDTH)
         if missing := sorted(shapes.keys() - arrays.keys()):
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise ValueError(f"the array {missing[0]}{more} is missing")
@@ -145,7 +148,7 @@ class MaskDecoder:
         if codes.dtype.kind not in "iu" or codes.min() < 0 or codes.max() >= CODEBOOK:
             raise ValueError(f"codes are whole numbers from 0 to {CODEBOOK - 1}")
         entries = self._codebook[torch.from_numpy(codes.astype(np.int64))]
-        grid = entries.reshape(-1, _GRID, _GRID, _WIDTH).permute(0, 3, 1, 2)
+        grid = entries.reshape(-1, _GRID, _GRID, CODE_WIDTH).permute(0, 3, 1, 2)
         masks: np.ndarray = self._layers(grid)[:, 0].numpy()
         return masks
 

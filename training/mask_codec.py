@@ -1,8 +1,8 @@
 """The mask codec: silhouettes of 64 x 64 pixels to 16 codes out of 128 and back.
 
-Knows masks and codes. Knows nothing of boxes, tokens or pictures. The decoder has exactly the arrays of the published
-`vae-oid.npz`, so that the same code decodes both; the encoder mirrors it: four convolutions of stride 2 (1, 32, 64,
-128, 128 channels), one residual block and a 1 x 1 convolution to the 512 numbers of a code.
+Knows masks and codes. Knows nothing of boxes, tokens or pictures. The decoder is the one of
+`inference.masks`, with exactly the arrays of the published `vae-oid.npz`; the encoder mirrors it: four convolutions of
+stride 2 (1, 32, 64, 128, 128 channels), one residual block and a 1 x 1 convolution to the 512 numbers of a code.
 """
 
 import logging
@@ -17,33 +17,15 @@ from torch import nn
 from torch.nn import functional
 from tqdm import tqdm
 
+from inference.masks import CODE_WIDTH, CODEBOOK, CODES, Residual, decoder_layers
 from training.mixed import working_dtype
-from training.pool import MASK_SIDE, Pool
+from training.pool import Pool
 from training.saving import Clock, TrainingError, every, load, save, schedule
 
 LOG = logging.getLogger(__name__)
 PART = "codec"
-CODEBOOK, CODE_WIDTH, CODES = 128, 512, 16
-_WIDTH = 128
 _PLAIN_STEPS = 150
 """Steps as a plain autoencoder before the codebook is laid out: its first entries then start where data lies."""
-
-
-class Residual(nn.Module):
-    """3 x 3, ReLU, 3 x 3, ReLU, 1 x 1, added to what came in."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.net = nn.Sequential(
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 3, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(width, width, 1),
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x + self.net(x)
 
 
 class MaskCodec(nn.Module):
@@ -60,28 +42,14 @@ class MaskCodec(nn.Module):
             nn.ReLU(),
             nn.Conv2d(32, 64, 4, stride=2, padding=1),
             nn.ReLU(),
-            nn.Conv2d(64, _WIDTH, 4, stride=2, padding=1),
+            nn.Conv2d(64, 128, 4, stride=2, padding=1),
             nn.ReLU(),
-            nn.Conv2d(_WIDTH, _WIDTH, 4, stride=2, padding=1),
+            nn.Conv2d(128, 128, 4, stride=2, padding=1),
             nn.ReLU(),
-            Residual(_WIDTH),
-            nn.Conv2d(_WIDTH, CODE_WIDTH, 1),
+            Residual(),
+            nn.Conv2d(128, CODE_WIDTH, 1),
         )
-        self.decoder = nn.Sequential(
-            nn.Conv2d(CODE_WIDTH, _WIDTH, 1),
-            nn.ReLU(),
-            Residual(_WIDTH),
-            Residual(_WIDTH),
-            nn.ConvTranspose2d(_WIDTH, 128, 4, stride=2, padding=1),
-            nn.ReLU(),
-            nn.ConvTranspose2d(128, 64, 4, stride=2, padding=1),
-            nn.ReLU(),
-            nn.ConvTranspose2d(64, 32, 4, stride=2, padding=1),
-            nn.ReLU(),
-            nn.ConvTranspose2d(32, 16, 4, stride=2, padding=1),
-            nn.ReLU(),
-            nn.Conv2d(16, 1, 1),
-        )
+        self.decoder = decoder_layers()
         self.register_buffer("embedding", torch.randn(CODEBOOK, CODE_WIDTH))
         self.register_buffer("sums", torch.zeros(CODEBOOK, CODE_WIDTH))
         self.register_buffer("counts", torch.zeros(CODEBOOK))
@@ -311,6 +279,3 @@ def codes_of(codec: MaskCodec, pool: Pool) -> np.ndarray:
             with torch.autocast("cpu", torch.bfloat16, enabled=working_dtype() is torch.bfloat16):
                 result[mirrored, rows] = codec.encode(from_bool(turned)).numpy()
     return result
-
-
-__all__ = ["MASK_SIDE", "MaskCodec", "alike", "codes_of", "from_bool", "overlap", "read", "train", "write"]
