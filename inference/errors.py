@@ -40,3 +40,9 @@ class DeadlineExceeded(UserError):
 
 class Cancelled(UserError):
     """The person stopped the request, or left."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of another library says, short enough to be quoted in a sentence; its kind if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0][:200].rstrip(" .:") if lines else type(error).__name__

@@ -7,7 +7,6 @@ decoded.
 """
 
 import io
-import math
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -31,7 +30,7 @@ from PIL import (
 )
 
 from inference.errors import Busy, InvalidPicture, UserError
-from inference.sentences import Sentence
+from inference.sentences import Sentence, rounded_up
 
 _MEGABYTE = 1024 * 1024  # as the upload component of the page counts them
 _MEGAPIXEL = 1_000_000
@@ -269,7 +268,7 @@ def _check_megabytes(size: int, limits: Limits) -> None:
         raise InvalidPicture(
             Sentence(
                 "The picture file has {size} MB; at most {most:g} MB are allowed.",
-                size=_rounded_up(size / _MEGABYTE),
+                size=rounded_up(size / _MEGABYTE),
                 most=limits.max_megabytes,
             )
         )
@@ -293,7 +292,7 @@ def _check_dimensions(size: tuple[int, int], limits: Limits) -> None:
             Sentence(
                 "The picture is {width:,} × {height:,} pixels ({megapixels} megapixels); at most {most:g} megapixels "
                 "are allowed.",
-                megapixels=_rounded_up(width * height / _MEGAPIXEL),
+                megapixels=rounded_up(width * height / _MEGAPIXEL),
                 most=limits.max_megapixels,
                 **picture,
             )
@@ -323,11 +322,6 @@ def _allowed(limits: Limits) -> Sentence:
         megabytes=limits.max_megabytes,
         megapixels=limits.max_megapixels,
     )
-
-
-def _rounded_up(value: float) -> str:
-    # Upwards, so that a value just above a limit never reads like the limit.
-    return f"{math.ceil(value * 10) / 10:,.1f}"
 
 
 def _orientation(image: Image.Image) -> int:

@@ -16,7 +16,7 @@ from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration, Pal
 
 from inference import decoder
 from inference.checkpoints import FILES, MASK_FILE, Checkpoint, find, free_memory, kept_as, memory_needed, pick_dtype
-from inference.errors import ModelUnavailable, UserError
+from inference.errors import ModelUnavailable, UserError, first_line
 from inference.folders import check_folder, check_weights, read_config
 from inference.hub import Hub, Progress, Repository, gigabytes
 from inference.machine import multiplies_bfloat16
@@ -260,7 +260,7 @@ def _load_model(
         ) from error
     except (SafetensorError, OSError, EOFError) as error:
         raise ModelUnavailable(
-            Sentence("The weights of {name} cannot be read: {why}.", name=checkpoint.name, why=_first_line(error))
+            Sentence("The weights of {name} cannot be read: {why}.", name=checkpoint.name, why=first_line(error))
         ) from error
     except (RuntimeError, ValueError, ImportError) as error:
         logger.warning("%s cannot be loaded", checkpoint.name, exc_info=error)
@@ -268,7 +268,7 @@ def _load_model(
             Sentence(
                 "The weights of {name} do not fit its config.json ({why}).",
                 name=checkpoint.name,
-                why=_first_line(error),
+                why=first_line(error),
             )
         ) from error
     if lacking := sorted(info["missing_keys"]):
@@ -331,8 +331,3 @@ def _check_memory(checkpoint: Checkpoint, weights: float, device: torch.device) 
                 device=str(device),
             )
         )
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0][:200].rstrip(" .:") if lines else type(error).__name__

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from inference.errors import ModelUnavailable
+from inference.errors import ModelUnavailable, first_line
 from inference.sentences import Sentence
 from inference.types import Box, Detection
 
@@ -123,7 +123,7 @@ class MaskDecoder:
                     "The mask decoder cannot be loaded from {path}: {why}. It needs the arrays of vae-oid.npz; "
                     "fetching the file again may help.",
                     path=str(path),
-                    why=_first_line(error),
+                    why=first_line(error),
                 )
             ) from error
 
@@ -248,8 +248,3 @@ def _samples(pixels: np.ndarray, start: int, stop: int) -> tuple[np.ndarray, np.
     places = np.clip((pixels + 0.5 - start) * (MASK_SIDE / (stop - start)) - 0.5, 0, MASK_SIDE - 1)
     first = np.floor(places).astype(np.int64)
     return first, np.minimum(first + 1, MASK_SIDE - 1), (places - first).astype(np.float32)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

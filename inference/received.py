@@ -9,14 +9,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from inference.errors import InvalidInput
+from inference.parsing import MAX_DETECTIONS
 from inference.sentences import Sentence
 from inference.types import Box, Detection, Result, Translation
 
 MAX_CHARACTERS = 20_000
 """Of each text in a result: several times what a model may write."""
-
-MAX_DETECTIONS = 100
-"""The parser keeps no more."""
 
 MAX_RUN_CHARACTERS = 1_000_000
 """Of one mask: an outline over a picture of the largest size that is allowed takes a tenth of it."""

@@ -3,6 +3,8 @@
 Knows nothing of languages: a translation of a template is looked up by whoever shows it.
 """
 
+import math
+
 
 class Sentence(str):
     """An English sentence, made from a template and what is filled into it.
@@ -42,6 +44,11 @@ class Sentence(str):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _remake, (self.template, self.fields)
+
+
+def rounded_up(value: float) -> str:
+    """A measure to one decimal, upwards, so that one just above a limit never reads like the limit."""
+    return f"{math.ceil(value * 10) / 10:,.1f}"
 
 
 def _remake(template: str, fields: dict[str, object]) -> Sentence:

@@ -6,7 +6,6 @@ the time stamps of its packets before a picture is decoded, and each picture is 
 """
 
 import bisect
-import math
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -25,7 +24,7 @@ from av.video.stream import VideoStream
 from PIL import Image
 
 from inference.errors import InvalidVideo, UserError
-from inference.sentences import Sentence
+from inference.sentences import Sentence, rounded_up
 
 _MEGABYTE = 1024 * 1024
 _MEGAPIXEL = 1_000_000
@@ -318,7 +317,7 @@ def _check_file(path: Path, limits: ClipLimits) -> None:
         raise InvalidVideo(
             Sentence(
                 "The video file has {size} MB; at most {limit} MB are allowed.",
-                size=_rounded_up(size),
+                size=rounded_up(size),
                 limit=f"{limits.max_megabytes:g}",
             )
         )
@@ -368,7 +367,7 @@ def _check_seconds(seconds: float, limits: ClipLimits) -> None:
         raise InvalidVideo(
             Sentence(
                 "The video lasts {seconds} seconds; at most {limit} are allowed. Cut out the part that matters.",
-                seconds=_rounded_up(seconds),
+                seconds=rounded_up(seconds),
                 limit=f"{limits.max_seconds:g}",
             )
         )
@@ -428,8 +427,3 @@ def _allowed(limits: ClipLimits) -> Sentence:
         megabytes=f"{limits.max_megabytes:g}",
         seconds=f"{limits.max_seconds:g}",
     )
-
-
-def _rounded_up(value: float) -> str:
-    # Upwards, so that a value just above a limit never reads like the limit.
-    return f"{math.ceil(value * 10) / 10:,.1f}"
