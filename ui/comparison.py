@@ -21,7 +21,6 @@ from ui.compare_markup import Passage
 from ui.context import Context
 from ui.faults import sentence
 from ui.markup import Words
-from ui.results import css
 
 Outcomes = tuple[Outcome | None, Outcome | None]
 """What came of the left and of the right side, as far as it is known."""
@@ -123,7 +122,7 @@ class Comparison:
         if result is None or not result.detections:
             return ""
         entries = overlay.legend(result.detections, self._labels(result), colours=self._colours(outcomes))
-        return markup.legend((label, css(colour), count) for label, colour, count in entries)
+        return markup.legend(entries)
 
     def differences(self, outcomes: Outcomes) -> str:
         """What differs and what each side took, or nothing while an answer is missing."""

@@ -101,14 +101,14 @@ def summary(detections: Sequence[Detection], *, hidden: int, threshold: float, w
     return f'<p class="summary">{" ".join(sentences)}</p>'
 
 
-def legend(entries: Iterable[tuple[str, str, int]]) -> str:
+def legend(entries: Iterable[tuple[str, overlay.Colour, int]]) -> str:
     """The colours of the drawing.
 
     Args:
-        entries: Label, CSS colour and number of things, for each label.
+        entries: Label, colour and number of things, as `inference.overlay.legend` gives them.
     """
     chips = "".join(
-        f'<li><span class="swatch" style="background:{escape(colour)}"></span>{escape(label)}'
+        f'<li><span class="swatch" style="background:{_css(colour)}"></span>{escape(label)}'
         f'<span class="count">{f"×{count}" if count > 1 else ""}</span></li>'
         for label, colour, count in entries
     )
@@ -118,7 +118,7 @@ def legend(entries: Iterable[tuple[str, str, int]]) -> str:
 def table(
     detections: Sequence[Detection],
     *,
-    colours: Mapping[str, str],
+    colours: Mapping[str, overlay.Colour],
     words: Words,
     size: tuple[int, int] | None = None,
 ) -> str:
@@ -126,7 +126,7 @@ def table(
 
     Args:
         detections: In the order of the rows.
-        colours: CSS colour of each label.
+        colours: The colour of each label.
         words: The page's texts.
         size: Width and height of the picture, if its things can be marked from the table and asked about.
     """
@@ -187,13 +187,7 @@ def banner(
         progress: 0 to 1, shown as a bar, or None.
         more: A heading, a text and a command that unfold on a click, or None.
     """
-    bar = ""
-    if progress is not None:
-        percent = round(100 * progress)
-        bar = (
-            f'<div class="progress" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100" '
-            f'aria-label="{escape(title)}"><span style="width:{percent}%"></span></div>'
-        )
+    bar = "" if progress is None else _bar(progress, label=title)
     unfold = ""
     if more is not None:
         heading, explanation, command = map(escape, more)
@@ -263,17 +257,35 @@ def _card(text: str, *, body: str, heading: str, words: Words, language: str = "
 
 
 def _row(
-    detection: Detection, *, colour: str, translated: bool, words: Words, size: tuple[int, int] | None = None
+    detection: Detection,
+    *,
+    colour: overlay.Colour,
+    translated: bool,
+    words: Words,
+    size: tuple[int, int] | None = None,
 ) -> str:
-    swatch = f'<span class="swatch" style="background:{escape(colour)}"></span>'
+    swatch = f'<span class="swatch" style="background:{_css(colour)}"></span>'
     cells = [
         f"<td>{swatch}{_label(detection, words) if size and detection.label.strip() else escape(detection.label)}</td>",
         *([f'<td lang="es">{escape(detection.translated_label or "")}</td>'] if translated else []),
         f"<td>{_score(detection.score)}</td>",
         f'<td class="box">{_box(detection)}</td>',
     ]
-    place = f' data-place="{_place(detection, size)}" style="--colour:{escape(colour)}"' if size else ""
+    place = f' data-place="{_place(detection, size)}" style="--colour:{_css(colour)}"' if size else ""
     return f"<tr{place}>{''.join(cells)}</tr>"
+
+
+def _bar(share: float, *, label: str) -> str:
+    """How far something is, from 0 to 1."""
+    percent = round(100 * share)
+    return (
+        f'<div class="progress" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100" '
+        f'aria-label="{escape(label)}"><span style="width:{percent}%"></span></div>'
+    )
+
+
+def _css(colour: overlay.Colour) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def _label(detection: Detection, words: Words) -> str:
@@ -345,13 +357,10 @@ def run_progress(rows: Sequence[Row], words: Words, *, live: bool) -> str:
         live: Whether more will be.
     """
     answered, failed = (sum(row.state == state for row in rows) for state in ("answered", "failed"))
-    percent = round(100 * (answered + failed) / len(rows)) if rows else 0
     line = words.texts.now("run.answered", words.language, count=answered, all=len(rows))
     lines = [line, words.texts.now("run.failed", words.language, count=failed) if failed else ""]
-    bar = (
-        f'<div class="progress" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100" '
-        f'aria-label="{words("run.progress")}"><span style="width:{percent}%"></span></div>'
-    )
+    share = (answered + failed) / len(rows) if rows else 0.0
+    bar = _bar(share, label=words.texts.now("run.progress", words.language))
     return f'<div class="run-progress">{bar}{status(lines, live=live)}</div>'
 
 
@@ -427,8 +436,7 @@ def _said_of(row: Row, words: Words) -> str:
     result, problems = row.result, notes(row.problems)
     if result.detections:
         shown = "es" if words.language == "es" else "en"
-        entries = overlay.legend(result.detections, shown)
-        said = legend((label, "#{:02x}{:02x}{:02x}".format(*colour), count) for label, colour, count in entries)
+        said = legend(overlay.legend(result.detections, shown))
     elif result.text.strip():
         said = f'<p dir="auto">{escape(result.text)}</p>'
     else:

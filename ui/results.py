@@ -133,9 +133,7 @@ class Results:
         seen, drawing = look.seen(result.detections), look.drawing(result)
         colours = drawing.colours or {}
         hidden = len(result.detections) - len(seen)
-        legend = (
-            (label, css(colour), count) for label, colour, count in overlay.legend(seen, look.language, colours=colours)
-        )
+        legend = overlay.legend(seen, look.language, colours=colours)
         picture = overlay.draw(
             image,
             seen,
@@ -149,12 +147,7 @@ class Results:
             self.picture: gr.update(value=picture, alt_text=words.texts.now("result.picture", words.language)),
             self.found: markup.summary(result.detections, hidden=hidden, threshold=look.threshold, words=words)
             + markup.legend(legend),
-            self.rows: markup.table(
-                seen,
-                colours={label: css(colour) for label, colour in colours.items()},
-                words=words,
-                size=(result.width, result.height),
-            ),
+            self.rows: markup.table(seen, colours=colours, words=words, size=(result.width, result.height)),
         }
 
     def _cleared(self) -> Update:
@@ -207,11 +200,6 @@ def build(texts: Texts) -> tuple[Results, Look]:
 def heading_of(task: str) -> str:
     """Key of what the words are called that a task brings."""
     return "result.question" if task == "ask" else "result.answer"
-
-
-def css(colour: overlay.Colour) -> str:
-    """A colour of the drawing, for a style sheet."""
-    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def timing_line(result: Result, device: str, words: Words) -> list[str]:

@@ -20,19 +20,19 @@ WORDS = Words(Texts.read(), "en")
     [
         pytest.param(lambda text: markup.answer(text, translation=text, words=WORDS), id="answer"),
         pytest.param(lambda text: markup.writing(text, words=WORDS), id="writing"),
-        pytest.param(lambda text: markup.legend([(text, "#ff0000", 2)]), id="legend"),
+        pytest.param(lambda text: markup.legend([(text, (255, 0, 10), 2)]), id="legend"),
         pytest.param(lambda text: markup.notes([text]), id="notes"),
         pytest.param(lambda text: markup.status([text]), id="status"),
         pytest.param(lambda text: markup.banner(text, text=text, more=(text, text, text)), id="banner"),
         pytest.param(
             lambda text: markup.table(
-                [Detection(text, (0, 0, 1, 1), 0.5, translated_label=text)], colours={text: "#ff0000"}, words=WORDS
+                [Detection(text, (0, 0, 1, 1), 0.5, translated_label=text)], colours={text: (255, 0, 10)}, words=WORDS
             ),
             id="table",
         ),
         pytest.param(
             lambda text: markup.table(
-                [Detection(text, (0, 0, 1, 1), 0.5)], colours={text: "#ff0000"}, words=WORDS, size=(10, 10)
+                [Detection(text, (0, 0, 1, 1), 0.5)], colours={text: (255, 0, 10)}, words=WORDS, size=(10, 10)
             ),
             id="table that can be clicked",
         ),
@@ -71,7 +71,7 @@ def test_the_summary_counts_what_is_shown_and_hidden(
 
 
 def test_a_table_without_translations_has_no_column_for_them() -> None:
-    table = markup.table([Detection("cat", (0, 0, 1, 1), None)], colours={"cat": "#ff0000"}, words=WORDS)
+    table = markup.table([Detection("cat", (0, 0, 1, 1), None)], colours={"cat": (255, 0, 10)}, words=WORDS)
     assert "Etiqueta" not in table
     assert "–" in table  # there is no score
 
@@ -120,6 +120,6 @@ def test_an_answer_is_headed_by_its_language_where_that_is_known(
 
 def test_a_row_says_where_its_thing_is() -> None:
     table = markup.table(
-        [Detection("cat", (10, 40, 30, 80), None)], colours={"cat": "#ff0000"}, words=WORDS, size=(40, 80)
+        [Detection("cat", (10, 40, 30, 80), None)], colours={"cat": (255, 0, 10)}, words=WORDS, size=(40, 80)
     )
-    assert 'data-place="0.25000 0.50000 0.50000 0.50000"' in table
+    assert 'data-place="0.25000 0.50000 0.50000 0.50000" style="--colour:#ff000a"' in table
