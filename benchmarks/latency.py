@@ -36,7 +36,7 @@ from inference.memory import release_memory
 from inference.quiet import quiet_loading
 from inference.settings import device_name
 
-TASKS: Mapping[str, str] = MappingProxyType(
+PROMPTS: Mapping[str, str] = MappingProxyType(
     {"describe": "describe en", "detect": "detect cat ; dog", "answer": "answer en how many?"}
 )
 """Prompts; how many tokens each answer has is `lengths`."""
@@ -82,8 +82,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         kind, _, how = name.partition(":")
         if not (name in DEMOS or (kind == "engine" and how in ("", *VARIANTS))):
             parser.error(f"'{name}' is no variant; it can be {', '.join(DEMOS)}, engine, or engine:int8 and so on")
-    if unknown := set(tasks) - set(TASKS):
-        parser.error(f"--tasks can be {', '.join(TASKS)}; not {', '.join(sorted(unknown))}")
+    if unknown := set(tasks) - set(PROMPTS):
+        parser.error(f"--tasks can be {', '.join(PROMPTS)}; not {', '.join(sorted(unknown))}")
     if min(options.tokens, options.runs) < 1 or options.decode < 2:
         parser.error("--tokens and --runs are at least 1, --decode at least 2")
     try:
@@ -117,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", type=device_name, default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--dtype", default="auto", help="of the variant engine (default: auto)")
     parser.add_argument("--quantize", default="none", help="of the variant engine: none, int8, int4 (default: none)")
-    parser.add_argument("--tasks", default=",".join(TASKS), help=f"several by commas (default: {','.join(TASKS)})")
+    parser.add_argument("--tasks", default=",".join(PROMPTS), help=f"several by commas (default: {','.join(PROMPTS)})")
     parser.add_argument("--tokens", type=int, default=64, help="of a description (default: 64)")
     parser.add_argument(
         "--decode",
@@ -146,7 +146,7 @@ def measure(name: str, options: argparse.Namespace, device: torch.device, tasks:
     limits = ceilings.of_models(device, options)
     with opened(name, options, device) as loaded:
         if not options.no_warm_up:
-            loaded.run(picture(0), TASKS[tasks[0]], 2)
+            loaded.run(picture(0), PROMPTS[tasks[0]], 2)
         measured: dict[str, Any] = {
             "kept": loaded.kept,
             "load_s": round(loaded.seconds, 2),
@@ -161,10 +161,10 @@ def measure(name: str, options: argparse.Namespace, device: torch.device, tasks:
             written = wanted if name.startswith("engine") else min(wanted, options.decode)
             print(f"{name}: {task}, {wanted} tokens", file=sys.stderr, flush=True)
             answers = [
-                complete(loaded.run(picture(next(seeds)), TASKS[task], written), wanted) for _ in range(options.runs)
+                complete(loaded.run(picture(next(seeds)), PROMPTS[task], written), wanted) for _ in range(options.runs)
             ]
             measured["tasks"][task] = {"reckoned_after": written} if written < wanted else {}
-            measured["tasks"][task] |= account(answers, loaded, TASKS[task], measured)
+            measured["tasks"][task] |= account(answers, loaded, PROMPTS[task], measured)
     return measured
 
 

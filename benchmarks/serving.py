@@ -35,7 +35,7 @@ from inference.errors import UserError
 from inference.settings import device_name
 from training.scenes import draw, held_out_seed
 
-TASKS: Mapping[str, Sequence[Any]] = MappingProxyType(
+CALLS: Mapping[str, Sequence[Any]] = MappingProxyType(
     {
         "answer": ("How many things are there?", "en", False, "en", ""),
         "detect": ("star ; heart", False, "en", ""),
@@ -113,18 +113,18 @@ def measure(url: str, options: argparse.Namespace, folder: Path) -> dict[str, An
     print("one visitor, plain HTTP", file=sys.stderr, flush=True)
     plain = asyncio.run(by_http(url, options.requests, scenes))
     print("one visitor, gradio_client", file=sys.stderr, flush=True)
-    turns = [name for _ in range(options.requests) for name in TASKS]
+    turns = [name for _ in range(options.requests) for name in CALLS]
     [one] = by_gradio(url, [turns], scenes, folder)[0]
     print(f"{options.users} visitors, gradio_client", file=sys.stderr, flush=True)
     plans = [[MIX[(user + turn) % 3] for turn in range(options.rounds)] for user in range(options.users)]
     many, seconds = by_gradio(url, plans, scenes, folder)
     everyone = list(itertools.chain.from_iterable(many))
     return {
-        "http": {name: _parts([each for each in plain if each.task == name]) for name in TASKS},
+        "http": {name: _parts([each for each in plain if each.task == name]) for name in CALLS},
         "added_ms": spread((1000 * each.added for each in plain), digits=2),
         "upload_ms": spread((1000 * each.upload for each in plain), digits=2),
         "joined_ms": spread((1000 * each.joined for each in plain), digits=2),
-        "gradio_client": {name: _parts([each for each in one if each.task == name]) for name in TASKS},
+        "gradio_client": {name: _parts([each for each in one if each.task == name]) for name in CALLS},
         "gradio_client_added_ms": spread((1000 * each.added for each in one), digits=2),
         "together": {
             "requests_a_second": round(len(everyone) / seconds, 2),
@@ -151,11 +151,11 @@ async def by_http(url: str, requests: int, scenes: Iterator[int]) -> list[Served
     answers = []
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT) as http:
         session = Session(http, functions(url))
-        for name in (name for _ in range(requests) for name in TASKS):
+        for name in (name for _ in range(requests) for name in CALLS):
             uploaded = await session.upload(scene(next(scenes)), "scene.png")
             if uploaded.output is None:
                 raise AppFailed(f"a picture was refused: {uploaded.message}")
-            reply = await session.ask(name, [file(uploaded.output[0]), *TASKS[name]])
+            reply = await session.ask(name, [file(uploaded.output[0]), *CALLS[name]])
             if reply is None or reply.output is None:
                 raise AppFailed(f"{name} was not answered: {reply and reply.message}")
             answers.append(_served(name, reply.seconds, reply.output[0], upload=uploaded.seconds, joined=reply.joined))
@@ -176,7 +176,7 @@ def by_gradio(
         answers = []
         for name, path in zip(plan, paths, strict=True):
             begin = time.perf_counter()
-            result, _ = client.predict(handle_file(path), *TASKS[name], api_name=f"/{name}")
+            result, _ = client.predict(handle_file(path), *CALLS[name], api_name=f"/{name}")
             answers.append(_served(name, time.perf_counter() - begin, result))
         return answers
 
@@ -218,7 +218,7 @@ def show(figures: Mapping[str, Any], options: argparse.Namespace) -> None:
         [
             (f"{name} {client}", 1000 * parts["seconds"]["median"], 1000 * parts["engine"]["median"],
              *(parts["added_ms"][part] for part in ("median", "least", "most")))
-            for name in TASKS
+            for name in CALLS
             for client, parts in (("HTTP", figures["http"][name]), ("gradio_client", figures["gradio_client"][name]))
         ],
     )  # fmt: skip

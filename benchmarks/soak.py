@@ -31,7 +31,7 @@ from benchmarks import hostile
 from benchmarks.app_process import App, AppFailed, started
 from benchmarks.measuring import last_line, machine, quantile, table
 from benchmarks.page_client import TIMEOUT, Lost, Reply, Session, file, functions
-from benchmarks.serving import TASKS, scene
+from benchmarks.serving import CALLS, scene
 from inference.checkpoints import pick_device
 from inference.errors import UserError
 from inference.settings import device_name
@@ -221,10 +221,10 @@ async def upload(session: Session, judge: Judge, content: bytes, name: str, what
 
 async def ask_well(session: Session, judge: Judge, chance: random.Random, leave_after: float | None = None) -> None:
     """A good question about a good picture; it has to be answered unless there is a crowd."""
-    task = chance.choice(list(TASKS))
+    task = chance.choice(list(CALLS))
     picture = await upload(session, judge, await _scene(chance), "scene.png", "a good picture")
     if picture is not None:
-        await judge.ask(f"good {task}", session.ask(task, [picture, *TASKS[task]], leave_after=leave_after))
+        await judge.ask(f"good {task}", session.ask(task, [picture, *CALLS[task]], leave_after=leave_after))
 
 
 async def leave_midway(session: Session, judge: Judge, chance: random.Random) -> None:
@@ -238,7 +238,7 @@ async def send_bad_picture(session: Session, judge: Judge, chance: random.Random
     content, name = await asyncio.to_thread(hostile.UPLOADS[what], chance)
     picture = await upload(session, judge, content, name, what)
     if picture is not None:
-        await judge.ask(f"picture: {what}", session.ask("detect", [picture, *TASKS["detect"]]))
+        await judge.ask(f"picture: {what}", session.ask("detect", [picture, *CALLS["detect"]]))
 
 
 async def send_huge_file(session: Session, judge: Judge, chance: random.Random) -> None:
@@ -252,7 +252,7 @@ async def send_no_picture(session: Session, judge: Judge, chance: random.Random)
     """Something else where the picture should be: a path, an address, a number."""
     what = chance.choice(list(hostile.PICTURES))
     reply = await judge.ask(
-        f"for a picture: {what}", session.ask("describe", [hostile.PICTURES[what], *TASKS["describe"]])
+        f"for a picture: {what}", session.ask("describe", [hostile.PICTURES[what], *CALLS["describe"]])
     )
     if reply is not None and reply.output is not None:
         judge.fail(f"answered, for a picture: {what}")
@@ -282,7 +282,7 @@ async def crowd(session: Session, judge: Judge, chance: random.Random) -> None:
     picture = await upload(session, judge, await _scene(chance), "scene.png", "a good picture")
     if picture is not None:
         questions = [
-            judge.ask("crowd", session.beside().ask("answer", [picture, *TASKS["answer"]])) for _ in range(CROWD)
+            judge.ask("crowd", session.beside().ask("answer", [picture, *CALLS["answer"]])) for _ in range(CROWD)
         ]
         await asyncio.gather(*questions)
 

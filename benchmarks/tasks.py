@@ -19,11 +19,10 @@ from inference.errors import UserError
 from inference.hosting import host_models
 from inference.pipeline import Pipeline
 from inference.settings import Settings
+from inference.tasks import TASKS
 from inference.types import Request
 from training.scenes import draw, held_out_seed
 from training.world import Scene
-
-TASKS = ("describe", "read_text", "answer", "ask", "detect", "segment", "prompt")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,7 +74,7 @@ def measure(pipeline: Pipeline, task: str, scenes: int) -> dict[str, float]:
 def requests(task: str, scenes: int) -> Iterator[Request]:
     """The same task on one scene after another, which no other task has, each asked about what is in it."""
     for index in range(scenes):
-        scene = draw(held_out_seed(1 + TASKS.index(task), index))
+        scene = draw(held_out_seed(1 + list(TASKS).index(task), index))
         yield Request(scene.image, task, text(task, scene), length="long", translate=True)
 
 

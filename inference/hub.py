@@ -43,7 +43,7 @@ from inference.sentences import Sentence
 logger = logging.getLogger(__name__)
 
 
-Progress = Callable[[float, str], None]
+ProgressCallback = Callable[[float, str], None]
 """Is told how far something is, from 0 to 1, and what is being done, in a short sentence."""
 
 
@@ -153,7 +153,9 @@ class Hub:
             )
         return path
 
-    def checkout(self, repository: Repository, *, patterns: Sequence[str], progress: Progress | None = None) -> Path:
+    def checkout(
+        self, repository: Repository, *, patterns: Sequence[str], progress: ProgressCallback | None = None
+    ) -> Path:
         """A folder with the files of a repository whose names match; what is not in the cache is downloaded.
 
         Where the hub cannot be asked, files that were downloaded before are used.

@@ -18,7 +18,7 @@ from inference import decoder
 from inference.checkpoints import FILES, MASK_FILE, Checkpoint, find, free_memory, kept_as, memory_needed, pick_dtype
 from inference.errors import ModelUnavailable, UserError, first_line
 from inference.folders import check_folder, check_weights, read_config
-from inference.hub import Hub, Progress, Repository, gigabytes
+from inference.hub import Hub, ProgressCallback, Repository, gigabytes
 from inference.machine import multiplies_bfloat16
 from inference.masks import MaskDecoder
 from inference.quiet import quiet_loading
@@ -66,7 +66,7 @@ def load(
     device: torch.device,
     dtype: str = "auto",
     quantize: str = "none",
-    progress: Progress,
+    progress: ProgressCallback,
     hub: Hub | None = None,
 ) -> LoadedModel:
     """Loads a checkpoint straight to a device.

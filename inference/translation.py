@@ -19,7 +19,7 @@ import torch
 from transformers import MarianMTModel, MarianTokenizer
 
 from inference.errors import ModelUnavailable
-from inference.hub import Hub, Progress, Repository
+from inference.hub import Hub, ProgressCallback, Repository
 from inference.quiet import quiet_loading
 from inference.sentences import Sentence
 
@@ -237,7 +237,7 @@ class Translators:
             return list(texts)
         return self.get(direction).translate(texts)
 
-    def download(self, progress: Progress) -> None:
+    def download(self, progress: ProgressCallback) -> None:
         """Downloads the files that are not there yet, so that nobody who asks has to wait for that.
 
         Args:
@@ -292,7 +292,7 @@ class Translators:
             self._locks[direction].release()
 
 
-def _checkout(source: str, hub: Hub | None, progress: Progress | None = None) -> Path:
+def _checkout(source: str, hub: Hub | None, progress: ProgressCallback | None = None) -> Path:
     """The folder of a translation model, downloaded if it is an id on the hub.
 
     Raises:

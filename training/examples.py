@@ -22,7 +22,7 @@ spread over so many neighbours that "nothing is there" would win against each si
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class Sample:
     """One prompt and its target for one picture.
 
     Attributes:
@@ -114,7 +114,7 @@ class Examples:
         self._newline = self._encode("\n")
         self._between = self._encode(" ; <loc0000>")[:-1]
 
-    def rows(self, index: int, flipped: bool, picture: int, rng: random.Random, mix: Mix) -> list[Row]:
+    def rows(self, index: int, flipped: bool, picture: int, rng: random.Random, mix: Mix) -> list[Sample]:
         """Rows for one scene: some of each task."""
         found = things(self.pool, index, flipped, self.codes)
         scene = self.pool.scene(index, flipped)
@@ -143,12 +143,12 @@ class Examples:
         rest = [e for e in texts if e not in chosen]
         return [*chosen, *rng.sample(rest, min(len(rest), count - len(chosen)))]
 
-    def text(self, example: grammar.Example, picture: int) -> Row:
+    def text(self, example: grammar.Example, picture: int) -> Sample:
         """A row whose target is plain text."""
         target = [*self._encode(example.target), self.inventory.eos]
-        return Row(picture, self.prefix(example.prompt), target, [-1.0] * len(target))
+        return Sample(picture, self.prefix(example.prompt), target, [-1.0] * len(target))
 
-    def objects(self, task: str, phrases: Sequence[str], found: Sequence[Found], picture: int) -> Row:
+    def objects(self, task: str, phrases: Sequence[str], found: Sequence[Found], picture: int) -> Sample:
         """A row whose target is a list of objects, with mask codes if the task is "segment"."""
         target: list[int] = []
         places: list[float] = []
@@ -167,7 +167,7 @@ class Examples:
                 places += [-1.0] * (len(target) - len(places))
         target.append(self.inventory.eos)
         places.append(-1.0)
-        return Row(picture, self.prefix(f"{task} {' ; '.join(phrases)}"), target, places)
+        return Sample(picture, self.prefix(f"{task} {' ; '.join(phrases)}"), target, places)
 
     def prefix(self, prompt: str) -> list[int]:
         """Token numbers of `<bos>`, a prompt and the newline."""

@@ -24,7 +24,7 @@ from transformers import PaliGemmaForConditionalGeneration
 
 from training import dense
 from training import model as small
-from training.examples import STEP, Examples, Mix, Row
+from training.examples import STEP, Examples, Mix, Sample
 from training.grammar import WORDS
 from training.lexicon import COLOURS, KINDS
 from training.mixed import Lanes, Mixed, working_dtype
@@ -123,11 +123,11 @@ class Bucket:
     weight: torch.Tensor
 
 
-def buckets(rows: Sequence[Row], inventory: Inventory, count: int = _BUCKETS) -> list[Bucket]:
+def buckets(rows: Sequence[Sample], inventory: Inventory, count: int = _BUCKETS) -> list[Bucket]:
     """Sorts rows by length into buckets of about as many tokens each."""
     ordered = sorted(rows, key=lambda row: len(row.prefix) + len(row.target))
     total = sum(small.IMAGE_TOKENS + len(row.prefix) + len(row.target) for row in ordered)
-    groups: list[list[Row]] = [[]]
+    groups: list[list[Sample]] = [[]]
     held = 0
     for row in ordered:
         if held >= total / count and len(groups) < count:
@@ -138,7 +138,7 @@ def buckets(rows: Sequence[Row], inventory: Inventory, count: int = _BUCKETS) ->
     return [_bucket(group, inventory) for group in groups if group]
 
 
-def _bucket(rows: Sequence[Row], inventory: Inventory) -> Bucket:
+def _bucket(rows: Sequence[Sample], inventory: Inventory) -> Bucket:
     length = max(len(row.prefix) + len(row.target) - 1 for row in rows)
     ids = np.full((len(rows), length), inventory.pad, dtype=np.int64)
     answer, wanted, places, weight = [], [], [], []
@@ -272,7 +272,7 @@ class Batch:
 
     picked: np.ndarray
     flipped: np.ndarray
-    rows: list[Row]
+    rows: list[Sample]
 
 
 def _prepare(
@@ -301,7 +301,7 @@ def _prepare(
         chances = often[allowed] / often[allowed].sum()
         picked = np.sort(rng.choice(allowed, pictures, replace=len(allowed) < pictures, p=chances))
         flipped = (rng.random(pictures) < 0.5) & (examples.pool.texts[picked] == "")
-        rows: list[Row] = []
+        rows: list[Sample] = []
         for number, (index, flip) in enumerate(zip(picked, flipped, strict=True)):
             rows += examples.rows(int(index), bool(flip), number, chance, mix(now))
         while wanted():
@@ -563,7 +563,7 @@ def _shares(batch: Batch, count: int) -> list[Batch]:
     for numbers in np.array_split(np.arange(len(batch.picked)), count):
         first, last = int(numbers[0]), int(numbers[-1]) + 1
         rows = [
-            Row(row.picture - first, row.prefix, row.target, row.places)
+            Sample(row.picture - first, row.prefix, row.target, row.places)
             for row in batch.rows
             if first <= row.picture < last
         ]

@@ -21,11 +21,12 @@ from inference.sentences import Sentence
 from inference.tasks import LANGUAGES, LENGTHS, TASKS
 from inference.types import Request
 from ui import exports
-from ui.components import Choice, Drawing, Line, Parcel, Picture, Told
+from ui.components import Choice, Drawing, Line, Parcel, Picture, ResultJson
 from ui.context import QUEUE, Context
 from ui.faults import new_request_id, plain_errors
 from ui.uploads import clip_file
-from ui.video_api import CLIP_TASKS, asked_about_clip
+from ui.video import CLIP_TASKS
+from ui.video_api import asked_about_clip
 
 Answer = tuple[dict[str, Any], Image.Image | None]
 
@@ -291,7 +292,7 @@ def build(context: Context) -> None:
         )
         called.click(
             endpoints.export,
-            [inputs["image"], Told(label="result"), Choice(list(EXPORTS), value="zip", label="format")],
+            [inputs["image"], ResultJson(label="result"), Choice(list(EXPORTS), value="zip", label="format")],
             Parcel(label="file"),
             api_name="export",
             **exports.PACKING | {"api_visibility": "public"},

@@ -20,7 +20,7 @@ from ui.components import Parcel
 from ui.context import Context
 from ui.exports import wire as wire_downloads
 from ui.faults import new_request_id, no_longer_kept, toast, told
-from ui.markup import Row, Words
+from ui.markup import RunRow, Words
 from ui.runs import Runs, Update, given_up, labels_in
 from ui.thread import KEPT_FOR, Kept
 from ui.turns import Superseded
@@ -28,7 +28,7 @@ from ui.uploads import Pictures
 
 
 @dataclass(frozen=True)
-class Shown:
+class BatchResults:
     """The components that show a run."""
 
     status: gr.HTML
@@ -47,7 +47,7 @@ class Shown:
             self.kept: (),
         }
 
-    def listing(self, rows: Sequence[Row], words: Words, *, live: bool = True) -> Update:
+    def listing(self, rows: Sequence[RunRow], words: Words, *, live: bool = True) -> Update:
         """How far a run is."""
         return {
             self.status: markup.run_progress(rows, words, live=live),
@@ -112,7 +112,7 @@ class BatchTab:
         """Whether answers come in Spanish too."""
         return self._runs.asked.translate
 
-    def _build_results(self) -> Shown:
+    def _build_results(self) -> BatchResults:
         later = self._context.texts.later
         status = components.html("", elem_id="batch-status")
         notes = components.html("", elem_id="batch-notes")
@@ -130,7 +130,7 @@ class BatchTab:
         pack = gr.Button(later("batch.pack"), visible=False, elem_id="batch-pack")
         parcel, kept = Parcel(visible=False), gr.State((), time_to_live=KEPT_FOR)
         wire_downloads([pack], self.pack, parcel=parcel, inputs=kept)
-        return Shown(status=status, notes=notes, rows=rows, drawings=drawings, pack=pack, kept=kept)
+        return BatchResults(status=status, notes=notes, rows=rows, drawings=drawings, pack=pack, kept=kept)
 
     def respond(self, visitor: gr.Request, *, pictures: list[str], **asked: Any) -> Iterator[Update]:
         """Asks about every picture, and shows each answer as it is known.
@@ -147,7 +147,7 @@ class BatchTab:
         except Exception as error:
             yield {shown.notes: runs.refusal(error, words)}  # what came of an earlier run stays
             return
-        rows = [Row(Path(path).name) for path in pictures]
+        rows = [RunRow(Path(path).name) for path in pictures]
         made: dict[int, tuple[Kept, Image.Image]] = {}
         yield shown.waiting() | shown.listing(rows, words) | runs.buttons.update(busy=True)
         try:
@@ -202,7 +202,7 @@ class BatchTab:
             for number, path in enumerate(pictures, start=1)
         ]
 
-    def _ended(self, rows: Sequence[Row], made: dict[int, tuple[Kept, Image.Image]], words: Words) -> Update:
+    def _ended(self, rows: Sequence[RunRow], made: dict[int, tuple[Kept, Image.Image]], words: Words) -> Update:
         shown, ordered = self._shown, [made[place] for place in sorted(made)]
         drawn = [(preview, Path(kept.picture).name) for kept, preview in ordered if kept.bare.detections]
         return (

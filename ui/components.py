@@ -161,7 +161,7 @@ class Line(gr.Textbox):
         return self.placeholder or ""
 
 
-class Told(gr.JSON):
+class ResultJson(gr.JSON):
     """An input of the API for the JSON of an answer."""
 
     is_template = True

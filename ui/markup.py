@@ -326,7 +326,7 @@ def intro(sentence: str) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class RunRow:
     """What came of one of many pictures, as the page lists it.
 
     Attributes:
@@ -348,7 +348,7 @@ class Row:
     time: float = 0.0
 
 
-def run_progress(rows: Sequence[Row], words: Words, *, live: bool) -> str:
+def run_progress(rows: Sequence[RunRow], words: Words, *, live: bool) -> str:
     """A bar and a line that say how many of some pictures are answered.
 
     Args:
@@ -364,7 +364,7 @@ def run_progress(rows: Sequence[Row], words: Words, *, live: bool) -> str:
     return f'<div class="run-progress">{bar}{status(lines, live=live)}</div>'
 
 
-def batch(rows: Sequence[Row], words: Words) -> str:
+def batch(rows: Sequence[RunRow], words: Words) -> str:
     """A table with a row for each picture."""
     keys = ("run.picture", "run.said", "run.things", "run.seconds")
     head = "".join(f'<th scope="col">{words(key)}</th>' for key in keys)
@@ -379,7 +379,7 @@ def batch(rows: Sequence[Row], words: Words) -> str:
     )
 
 
-def timeline(rows: Sequence[Row], words: Words) -> str:
+def timeline(rows: Sequence[RunRow], words: Words) -> str:
     """The frames of a clip, each with its time, which shows that place in the player, and what was said about it."""
     entries = "".join(
         f'<li class="{row.state}">{_thumbnail(row)}<div><button type="button" class="seek" data-at="{row.time:.3f}" '
@@ -409,13 +409,13 @@ def player(path: str, *, tracks: Iterable[tuple[str, str, str]] = (), words: Wor
     )
 
 
-def _thumbnail(row: Row) -> str:
+def _thumbnail(row: RunRow) -> str:
     if not row.thumbnail:
         return '<span class="thumbnail" aria-hidden="true"></span>'
     return f'<img class="thumbnail" src="{escape(row.thumbnail)}" alt="">'  # its name stands beside it
 
 
-def _batch_cells(row: Row, words: Words) -> str:
+def _batch_cells(row: RunRow, words: Words) -> str:
     said = _said_of(row, words)
     if row.result is None:
         return f'<td class="said" colspan="3">{said}</td>'
@@ -427,7 +427,7 @@ def _batch_cells(row: Row, words: Words) -> str:
     )
 
 
-def _said_of(row: Row, words: Words) -> str:
+def _said_of(row: RunRow, words: Words) -> str:
     """The answer about a picture in words or labels, or why there is none."""
     if row.state == "failed":
         return notes([row.error], tone="error")

@@ -23,7 +23,7 @@ from ui import inputs, markup
 from ui.context import PRIVATE, QUEUE, Context
 from ui.faults import new_request_id, sentence
 from ui.inputs import FIRST_TASK, Asked
-from ui.markup import Row, Words
+from ui.markup import RunRow, Words
 from ui.turns import Gone, Superseded, Turn, Turns
 
 Update = dict[Any, Any]
@@ -170,7 +170,7 @@ class Runs:
         """The note that says that the visitor stopped the run."""
         return markup.notes([words.texts.now("run.note_stopped", words.language)])
 
-    def row(self, row: Row, outcome: Outcome, words: Words, *, request_id: str) -> tuple[Row, Image.Image | None]:
+    def row(self, row: RunRow, outcome: Outcome, words: Words, *, request_id: str) -> tuple[RunRow, Image.Image | None]:
         """A row with what came of its picture, and the picture with what was found in it, no larger than a page."""
         if outcome.result is None or outcome.request is None:
             if isinstance(outcome.error, Cancelled):
@@ -189,7 +189,7 @@ class Runs:
         return row, drawn
 
 
-def given_up(rows: Iterable[Row]) -> list[Row]:
+def given_up(rows: Iterable[RunRow]) -> list[RunRow]:
     """The rows of a run that ended before all were answered."""
     return [replace(row, state="stopped") if row.state == "waiting" else row for row in rows]
 

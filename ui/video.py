@@ -18,26 +18,26 @@ from inference.sentences import Sentence
 from inference.settings import Settings
 from inference.types import Request
 from inference.video import Clip, ClipLimits, Frame, open_clip
-from ui import components, examples, faults, fields, inputs, markup
+from ui import components, examples, fields, inputs, markup
 from ui.components import Parcel, pressed
 from ui.context import PRIVATE, Context
 from ui.exports import wire as wire_downloads
-from ui.faults import new_request_id, no_longer_kept, toast
+from ui.faults import new_request_id, no_longer_kept, toast, told
 from ui.look import LABELS
-from ui.markup import Row, Words
+from ui.markup import RunRow, Words
 from ui.runs import Runs, Update, given_up, labels_in
 from ui.thread import KEPT_FOR, Kept
 from ui.turns import Gone, Superseded
 from ui.uploads import clip_file
 
-TASKS = ("describe", "read_text", "answer", "detect", "segment")
+CLIP_TASKS = ("describe", "read_text", "answer", "detect", "segment")
 """What can be asked about a clip: what makes sense as subtitles."""
 
 SUBTITLES = {"vtt": subtitles.to_vtt, "srt": subtitles.to_srt}
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Transcript:
     """What came of a clip.
 
     Attributes:
@@ -66,7 +66,7 @@ class Told:
 
 
 @dataclass(frozen=True)
-class Shown:
+class VideoResults:
     """The components that show a run."""
 
     player: gr.HTML
@@ -75,7 +75,7 @@ class Shown:
     rows: gr.HTML
     downloads: gr.Column
     spanish: gr.Row
-    told: gr.State
+    transcript: gr.State
 
     def waiting(self) -> Update:
         """Everything of an earlier run out of sight."""
@@ -84,26 +84,28 @@ class Shown:
             self.notes: "",
             self.rows: "",
             self.downloads: gr.update(visible=False),
-            self.told: Told(),
+            self.transcript: Transcript(),
         }
 
-    def listing(self, rows: Sequence[Row], words: Words, *, live: bool = True) -> Update:
+    def listing(self, rows: Sequence[RunRow], words: Words, *, live: bool = True) -> Update:
         """How far a run is."""
         return {
             self.status: markup.run_progress(rows, words, live=live),
             self.rows: markup.timeline(rows, words),
         }
 
-    def ended(self, rows: Sequence[Row], told: Told, words: Words) -> Update:
+    def ended(self, rows: Sequence[RunRow], transcript: Transcript, words: Words) -> Update:
         """A run that is over, with its subtitles in the player."""
-        tracks = [(language, LABELS[language], told.subtitles("vtt", language)) for language in told.languages]
+        tracks = [
+            (language, LABELS[language], transcript.subtitles("vtt", language)) for language in transcript.languages
+        ]
         # A person who reads Spanish sees the Spanish ones first.
         tracks.sort(key=lambda track: track[0] != labels_in(words))
         return self.listing(rows, words, live=False) | {
-            self.player: markup.player(told.path, tracks=tracks, words=words),
-            self.downloads: gr.update(visible=bool(told.languages)),
-            self.spanish: gr.update(visible="es" in told.languages),
-            self.told: told,
+            self.player: markup.player(transcript.path, tracks=tracks, words=words),
+            self.downloads: gr.update(visible=bool(transcript.languages)),
+            self.spanish: gr.update(visible="es" in transcript.languages),
+            self.transcript: transcript,
         }
 
 
@@ -116,7 +118,7 @@ class VideoTab:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._runs = Runs(context, prefix="video-", choices=TASKS)
+        self._runs = Runs(context, prefix="video-", choices=CLIP_TASKS)
         self._limits = clip_limits(context.settings)
 
     def build(self) -> Sequence[gr.Radio]:
@@ -169,12 +171,12 @@ class VideoTab:
         """Whether answers come in Spanish too."""
         return self._runs.asked.translate
 
-    def _build_results(self) -> Shown:
+    def _build_results(self) -> VideoResults:
         later = self._context.texts.later
         status = components.html("", elem_id="video-status")
         notes = components.html("", elem_id="video-notes")
         player = components.html(markup.empty(later("video.empty")), elem_id="video-player")
-        told, parcel = gr.State(Told(), time_to_live=KEPT_FOR), Parcel(visible=False)
+        transcript, parcel = gr.State(Transcript(), time_to_live=KEPT_FOR), Parcel(visible=False)
         with gr.Column(visible=False, elem_id="video-downloads") as downloads:
             languages = {}
             self._subtitles: dict[tuple[str, str], gr.Button] = {}
@@ -186,17 +188,17 @@ class VideoTab:
             with gr.Row(elem_classes="downloads"):
                 components.html(f'<span class="heading">{later("video.frames")}</span>')
                 pack = self._button("video.pack", "pack")
-        wire_downloads(self._subtitles.values(), self.subtitle, parcel=parcel, inputs=told)
-        wire_downloads([pack], self.pack, parcel=parcel, inputs=told)
+        wire_downloads(self._subtitles.values(), self.subtitle, parcel=parcel, inputs=transcript)
+        wire_downloads([pack], self.pack, parcel=parcel, inputs=transcript)
         rows = components.html("", elem_id="video-rows")
-        return Shown(
+        return VideoResults(
             player=player,
             status=status,
             notes=notes,
             rows=rows,
             downloads=downloads,
             spanish=languages["es"],
-            told=told,
+            transcript=transcript,
         )
 
     def _button(self, key: str, name: str) -> gr.Button:
@@ -239,15 +241,15 @@ class VideoTab:
         runs, shown, request_id = self._runs, self._shown, new_request_id()
         words = runs.words(visitor)
         try:
-            opened, told = self._open(clip, frames, asked)
+            opened, transcript = self._open(clip, frames, asked)
         except Exception as error:
             yield {shown.notes: runs.refusal(error, words)}  # what came of an earlier run stays
             return
-        rows = [Row(subtitles.clock(time), time=time) for time in told.answers]
-        player = {shown.player: markup.player(told.path, words=words)}
+        rows = [RunRow(subtitles.clock(time), time=time) for time in transcript.answers]
+        player = {shown.player: markup.player(transcript.path, words=words)}
         yield shown.waiting() | shown.listing(rows, words) | player | runs.buttons.update(busy=True)
         try:
-            jobs = frame_jobs(opened, told.count, partial(inputs.request_about, **asked), request_id=request_id)
+            jobs = frame_jobs(opened, transcript.count, partial(inputs.request_about, **asked), request_id=request_id)
             for outcome in runs.answer(visitor, jobs, about=clip):
                 if outcome is None:  # once more, for a browser that is slow, or was still told about the clip
                     yield shown.listing(rows, words) | runs.buttons.update(busy=True)
@@ -255,46 +257,48 @@ class VideoTab:
                 row = rows[outcome.number]
                 rows[outcome.number], _ = runs.row(row, outcome, words, request_id=f"{request_id}-{outcome.number + 1}")
                 if outcome.result is not None:
-                    told.answers[row.time] = Kept.of(outcome.result, picture=told.path, question="", device="")
+                    transcript.answers[row.time] = Kept.of(
+                        outcome.result, picture=transcript.path, question="", device=""
+                    )
                 yield shown.listing(rows, words)
-            yield shown.ended(rows, told, words) | runs.buttons.update(busy=False)
+            yield shown.ended(rows, transcript, words) | runs.buttons.update(busy=False)
         except Superseded:
             yield gr.skip()
         except Gone as gone:
             yield self._inspected(gone.now_about, visitor) | runs.buttons.update(busy=False)
         except Cancelled:
-            ended = shown.ended(given_up(rows), told, words) | runs.buttons.update(busy=False)
+            ended = shown.ended(given_up(rows), transcript, words) | runs.buttons.update(busy=False)
             yield ended | {shown.notes: runs.stopped(words)}
         except Exception as error:
             message = runs.sentence(error, words, request_id=request_id)
-            ended = shown.ended(given_up(rows), told, words) | runs.buttons.update(busy=False)
+            ended = shown.ended(given_up(rows), transcript, words) | runs.buttons.update(busy=False)
             yield ended | {shown.notes: markup.notes([message], tone="error")}
             raise toast(message) from None
 
-    def pack(self, visitor: gr.Request, told: Told) -> File:
+    def pack(self, visitor: gr.Request, transcript: Transcript) -> File:
         """One zip of everything that came of the last run."""
         words = self._runs.words(visitor)
-        with faults.told(words), self._context.visitors.admit(visitor):
-            if not told.languages:
+        with told(words), self._context.visitors.admit(visitor):
+            if not transcript.languages:
                 raise no_longer_kept()
-            return zip_of(told, self._limits, language=labels_in(words))
+            return zip_of(transcript, self._limits, language=labels_in(words))
 
-    def subtitle(self, event: gr.EventData, visitor: gr.Request, told: Told) -> File:
+    def subtitle(self, event: gr.EventData, visitor: gr.Request, transcript: Transcript) -> File:
         """The subtitles of the last run, of the kind whose button was pressed."""
-        with faults.told(self._runs.words(visitor)):
+        with told(self._runs.words(visitor)):
             form, language = pressed(event, self._subtitles)
-            if language not in told.languages:
+            if language not in transcript.languages:
                 raise no_longer_kept()
-            return File(f"{_stem(told)}.{language}.{form}", told.subtitles(form, language).encode())
+            return File(f"{_stem(transcript)}.{language}.{form}", transcript.subtitles(form, language).encode())
 
-    def _open(self, clip: str | None, frames: float, asked: dict[str, Any]) -> tuple[Clip, Told]:
+    def _open(self, clip: str | None, frames: float, asked: dict[str, Any]) -> tuple[Clip, Transcript]:
         if not clip:
             raise InvalidInput(Sentence("Add a clip first."))
         inputs.check(**asked)
         opened = open_clip(Path(clip), self._limits)
         count = min(max(1, int(frames)), self._context.settings.max_video_frames)
         times = [opened.seconds_at(stamp) for stamp in opened.spaced(count)]
-        return opened, Told(clip, count, opened.seconds, dict.fromkeys(times))
+        return opened, Transcript(clip, count, opened.seconds, dict.fromkeys(times))
 
 
 def clip_limits(settings: Settings) -> ClipLimits:
@@ -322,11 +326,11 @@ def _request(frame: Frame, about: Callable[[Image.Image], Request]) -> Request:
     return about(frame.image)
 
 
-def zip_of(told: Told, limits: ClipLimits, *, language: str) -> File:
+def zip_of(transcript: Transcript, limits: ClipLimits, *, language: str) -> File:
     """The frames with what was found in them, the subtitles, and every other format of the answers, in one zip.
 
     Args:
-        told: What came of a clip.
+        transcript: What came of a clip.
         limits: What it was allowed to be.
         language: Of the labels in the drawings.
 
@@ -334,27 +338,27 @@ def zip_of(told: Told, limits: ClipLimits, *, language: str) -> File:
         InvalidVideo: The clip's file is gone.
     """
     archive = io.BytesIO()
-    exports.pack(_files(told, limits, Drawing(language=language)), archive)
-    return File(f"{_stem(told)}.zip", archive.getvalue())
+    exports.pack(_files(transcript, limits, Drawing(language=language)), archive)
+    return File(f"{_stem(transcript)}.zip", archive.getvalue())
 
 
-def _files(told: Told, limits: ClipLimits, drawing: Drawing) -> Iterator[File]:
+def _files(transcript: Transcript, limits: ClipLimits, drawing: Drawing) -> Iterator[File]:
     """All files. The frames are decoded once more: nobody has to keep them for a zip that may never be asked for."""
-    stem = _stem(told)
+    stem = _stem(transcript)
     blank = []
-    for frame in open_clip(Path(told.path), limits).frames(told.count):
-        kept = told.answers.get(frame.time)
+    for frame in open_clip(Path(transcript.path), limits).frames(transcript.count):
+        kept = transcript.answers.get(frame.time)
         if kept is None or frame.image is None:
             continue
         name, result = f"{stem}-{round(1000 * frame.time):06}ms.png", kept.result()
         yield File(f"frames/{name}", exports.drawn_png(Exported(name, frame.image, result), drawing))
         blank.append(Exported(name, Image.new("1", (result.width, result.height)), result))
-    for language in told.languages:
+    for language in transcript.languages:
         for form in SUBTITLES:
-            yield File(f"{stem}.{language}.{form}", told.subtitles(form, language).encode())
+            yield File(f"{stem}.{language}.{form}", transcript.subtitles(form, language).encode())
     yield from exports.files(blank, ["json", "coco", "csv"], drawing=drawing)
 
 
-def _stem(told: Told) -> str:
+def _stem(transcript: Transcript) -> str:
     # The time of a frame is put behind it.
-    return Path(exports.safe_name(Path(told.path).name, otherwise="clip", room=20)).stem
+    return Path(exports.safe_name(Path(transcript.path).name, otherwise="clip", room=20)).stem

@@ -21,10 +21,7 @@ from inference.video import Clip, open_clip
 from ui.context import Context
 from ui.faults import sentence
 from ui.video import SUBTITLES, clip_limits, frame_jobs
-from ui.video import TASKS as CLIP_TASKS
 from ui.visitors import Visit
-
-__all__ = ["CLIP_TASKS", "asked_about_clip"]
 
 
 def asked_about_clip(

@@ -19,7 +19,7 @@ IN_SIGHT = """() => {
   const { top } = [...document.querySelectorAll(".results")].find((pane) => pane.offsetParent).getBoundingClientRect();
   return top >= 0 && top < innerHeight / 3;
 }"""
-TASKS = {
+NEEDS = {
     "Describe": (None, True),
     "Read text": (None, False),
     "Answer": ("question", False),
@@ -39,7 +39,7 @@ def test_the_form_shows_what_a_task_needs_and_keeps_what_was_typed(visit: Any, u
     visitor = visit(url)
     page = visitor.page
     expect(page.locator("#model"), "one model is no choice").not_to_be_visible()
-    for task, (needed, has_length) in TASKS.items():
+    for task, (needed, has_length) in NEEDS.items():
         visitor.choose(task)
         for field in ("question", "answer", "objects", "prompt"):
             expect(page.locator(f"#{field}"), f"{field} of {task}").to_be_visible(visible=field == needed)

@@ -64,7 +64,7 @@ def test_latency_asks_about_no_picture_twice(tiny, monkeypatch):
     seen = []
     monkeypatch.setattr(latency, "picture", lambda seed: seen.append(seed) or picture(seed))
     assert latency.main([*LITTLE, "--model", tiny, "--runs", "2", "--tokens", "2", "--variants", "engine"]) == 0
-    assert len(seen) == len(set(seen)) == 1 + 2 * len(latency.TASKS)
+    assert len(seen) == len(set(seen)) == 1 + 2 * len(latency.PROMPTS)
 
 
 @pytest.mark.parametrize("variants", ["script,engine", "engine,script"])
@@ -271,7 +271,7 @@ def test_a_visitor_by_plain_http_is_answered(served: Served):
     async def use(session: Session) -> Reply | None:
         uploaded = await session.upload(serving.scene(899), "scene.png")
         assert uploaded.output is not None
-        return await session.ask("answer", [file(uploaded.output[0]), *serving.TASKS["answer"]])
+        return await session.ask("answer", [file(uploaded.output[0]), *serving.CALLS["answer"]])
 
     reply = with_session(served, use)
     assert reply.output[0]["task"] == "answer"
@@ -280,7 +280,7 @@ def test_a_visitor_by_plain_http_is_answered(served: Served):
 
 def test_a_visitor_by_plain_http_reads_the_refusal(served: Served):
     def use(session: Session) -> Awaitable[Reply | None]:
-        return session.ask("describe", [None, *serving.TASKS["describe"]])
+        return session.ask("describe", [None, *serving.CALLS["describe"]])
 
     assert with_session(served, use).message == "Add a picture first."
 
@@ -289,7 +289,7 @@ def test_a_visitor_who_hangs_up_gets_nothing(served: Served, picture: Path):
     async def use(session: Session) -> Reply | None:
         uploaded = await session.upload(picture.read_bytes(), "picture.png")
         assert uploaded.output is not None
-        return await session.ask("describe", [file(uploaded.output[0]), *serving.TASKS["describe"]], leave_after=0.0)
+        return await session.ask("describe", [file(uploaded.output[0]), *serving.CALLS["describe"]], leave_after=0.0)
 
     begin = time.perf_counter()
     assert with_session(served, use) is None
@@ -298,7 +298,7 @@ def test_a_visitor_who_hangs_up_gets_nothing(served: Served, picture: Path):
 
 def test_what_is_added_is_the_time_outside_the_engine(served: Served):
     [*answers] = run(serving.by_http(served.url, 1, iter(range(900, 1000))))
-    assert [each.task for each in answers] == list(serving.TASKS)
+    assert [each.task for each in answers] == list(serving.CALLS)
     assert all(0 < each.engine < each.seconds and each.added > 0 and each.upload > 0 for each in answers)
 
 

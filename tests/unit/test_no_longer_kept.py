@@ -12,7 +12,7 @@ from ui.batch import BatchTab
 from ui.context import Context
 from ui.thread import Thread
 from ui.turns import Turns
-from ui.video import Told, VideoTab
+from ui.video import Transcript, VideoTab
 
 VISITOR: Any = gr.Request(session_hash="visitor", headers={"accept-language": "es"})
 
@@ -26,14 +26,14 @@ def subtitles(context: Context) -> object:
         tab = VideoTab(context)
         tab.build()
     pressed = next(block for block in page.blocks.values() if getattr(block, "elem_id", None) == "video-srt-en")
-    return tab.subtitle(gr.EventData(pressed, None), VISITOR, Told())
+    return tab.subtitle(gr.EventData(pressed, None), VISITOR, Transcript())
 
 
 @pytest.mark.parametrize(
     "come_back",
     [
         pytest.param(lambda context: BatchTab(context).pack(VISITOR, ()), id="the zip of many pictures"),
-        pytest.param(lambda context: VideoTab(context).pack(VISITOR, Told()), id="the zip of a clip"),
+        pytest.param(lambda context: VideoTab(context).pack(VISITOR, Transcript()), id="the zip of a clip"),
         pytest.param(subtitles, id="subtitles"),
         pytest.param(
             lambda context: Answers(context, Turns()).export(

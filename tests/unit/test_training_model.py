@@ -7,7 +7,7 @@ import torch
 
 from training import checkpoint, examples, finetune
 from training import model as small
-from training.examples import Found, Row, ask_for, matching
+from training.examples import Found, Sample, ask_for, matching
 from training.optimiser import Optimiser, Rates
 from training.tokenizer import Inventory
 
@@ -99,8 +99,8 @@ def test_the_fast_forward_pass_equals_the_one_of_transformers(inventory: Invento
     rng = np.random.default_rng(0)
     pixels = torch.from_numpy(rng.integers(0, 255, (2, small.SIDE, small.SIDE, 3), dtype=np.uint8))
     rows = [
-        Row(0, [inventory.bos, 300, 301, 302], [400, 401, inventory.eos], [-1.0] * 3),
-        Row(1, [inventory.bos, 310], [402, inventory.first_location + 5, 403, 404, inventory.eos], [-1.0] * 5),
+        Sample(0, [inventory.bos, 300, 301, 302], [400, 401, inventory.eos], [-1.0] * 3),
+        Sample(1, [inventory.bos, 310], [402, inventory.first_location + 5, 403, 404, inventory.eos], [-1.0] * 5),
     ]
     (bucket,) = finetune.buckets(rows, inventory, 1)
     table = model.model.language_model.embed_tokens.weight

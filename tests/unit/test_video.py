@@ -18,7 +18,7 @@ from inference.types import Detection, Result
 from inference.video import ClipLimits, open_clip
 from tests.support.clips import claim_samples, make_clip, place_of
 from ui.thread import Kept
-from ui.video import Told, zip_of
+from ui.video import Transcript, zip_of
 
 SENTENCE = r"^[A-Z][^\n]*\.$"
 
@@ -291,7 +291,7 @@ def test_however_long_the_name_of_a_clip_is_its_files_name_its_frames(tmp_path: 
     path = make_clip(tmp_path / f"{'x' * 150}.mp4")
     found = Result("detect", "m", "detect cat", "", "", 160, 120, detections=(Detection("cat", (1, 2, 30, 40)),))
     answers = {time: Kept.of(found, picture=str(path), question="", device="") for time in (0.0, 1.0)}
-    packed = zip_of(Told(str(path), 2, 2.0, dict(answers)), ClipLimits(), language="en")
+    packed = zip_of(Transcript(str(path), 2, 2.0, dict(answers)), ClipLimits(), language="en")
     with zipfile.ZipFile(io.BytesIO(packed.content)) as archive:
         frames = [Path(name).name for name in archive.namelist() if name.startswith("frames/")]
         named = [image["file_name"] for image in json.loads(archive.read("coco.json"))["images"]]
