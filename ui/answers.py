@@ -130,7 +130,7 @@ class Answers:
 
     def redraw(self, visitor: gr.Request, *, thread: Thread, **controls: Any) -> Update:
         """Draws the answer that is shown in another look."""
-        words, kept = self._words(visitor), thread.shown
+        words, kept = self._context.words(visitor), thread.shown
         if kept is None or not kept.bare.detections:
             return gr.skip()
         look = Shown.of(**controls, language=words.language)
@@ -139,7 +139,7 @@ class Answers:
 
     def restore(self, event: gr.EventData, visitor: gr.Request, *, thread: Thread, **controls: Any) -> Update:
         """Shows an earlier answer again."""
-        words = self._words(visitor)
+        words = self._context.words(visitor)
         if self._turns.taken(visitor.session_hash or ""):  # whose words would come between
             return gr.skip()
         thread = thread.choose((event._data or {}).get("entry"))
@@ -154,11 +154,11 @@ class Answers:
     def clear(self, visitor: gr.Request) -> Update:
         """Forgets what was asked about the picture, and what is being asked."""
         self._turns.change(visitor.session_hash or "", None)
-        return self.forgotten(self._words(visitor)) | {self._thread.thread: Thread()}
+        return self.forgotten(self._context.words(visitor)) | {self._thread.thread: Thread()}
 
     def export(self, event: gr.EventData, visitor: gr.Request, *, thread: Thread, **controls: Any) -> File:
         """The file of the answer that is shown, in the format whose button was pressed."""
-        words, kept = self._words(visitor), thread.shown
+        words, kept = self._context.words(visitor), thread.shown
         look = Shown.of(**controls, language=words.language)
         with told(words), self._context.visitors.admit(visitor):
             if kept is None:
@@ -176,6 +176,3 @@ class Answers:
 
     def _picture(self, kept: Kept) -> Image.Image:
         return open_picture(Path(kept.picture), self._context.limits)
-
-    def _words(self, visitor: gr.Request) -> Words:
-        return Words(self._context.texts, self._context.texts.language_of(visitor))

@@ -198,7 +198,7 @@ class Endpoints:
             `error`; `subtitles` by language, each as `vtt` and `srt`; Spanish ones only where there is a translation.
         """
         request_id = new_request_id()
-        with plain_errors(request_id=request_id, texts=self.context.texts, language="en"):
+        with plain_errors(self.context.english, request_id=request_id):
             if task not in CLIP_TASKS:
                 raise InvalidInput(
                     Sentence("Unknown task “{value}”. The tasks are: {allowed}.",
@@ -220,8 +220,7 @@ class Endpoints:
         Returns:
             The file.
         """
-        texts = self.context.texts
-        with plain_errors(request_id=new_request_id(), texts=texts, language="en"):
+        with plain_errors(self.context.english, request_id=new_request_id()):
             if format not in EXPORTS:
                 raise InvalidInput(
                     Sentence("Unknown format “{value}”. It can be {allowed}.",
@@ -241,7 +240,7 @@ class Endpoints:
     def _answer(self, task: str, image: str | None, *, model: str, **fields: Any) -> Answer:
         request_id = new_request_id()
         given: dict[str, Any] = {name: "" if value is None else value for name, value in fields.items()}
-        with plain_errors(request_id=request_id, texts=self.context.texts, language="en"):
+        with plain_errors(self.context.english, request_id=request_id):
             with self.context.visitors.admit(None) as visit:
                 request = Request(image=self._picture(image), task=task, model=model or None, id=request_id, **given)
                 result = self.context.pipeline.run(visit.asking(request), left=visit.left)
@@ -250,7 +249,7 @@ class Endpoints:
 
     def _picture(self, image: str | None) -> Image.Image:
         if not image:
-            raise InvalidInput(self.context.texts.now("error.no_picture", "en"))
+            raise InvalidInput(self.context.english.now("error.no_picture"))
         return open_picture(Path(image), self.context.limits)
 
 

@@ -91,7 +91,7 @@ class AskTab:
 
     def fill(self, event: gr.EventData, visitor: gr.Request) -> Update:
         """Puts the example into the form whose card was clicked."""
-        words = Words(self._context.texts, self._context.texts.language_of(visitor))
+        words = self._context.words(visitor)
         with told(words):
             example = self._examples[pressed(event, dict(enumerate(self.shelf.cards)))]
         fields = self._inputs
@@ -115,8 +115,7 @@ class AskTab:
         fields, asked = self._inputs, event._data or {}
         task, name = asked.get("task"), asked.get("word")
         if task not in ASKED_BY_CLICK or not isinstance(name, str) or not 0 < len(name) <= MAX_TEXT_CHARACTERS:
-            texts = self._context.texts
-            raise toast(texts.now("error.click", texts.language_of(visitor)))
+            raise toast(self._context.words(visitor).now("error.click"))
         return {fields.task: task, fields.objects: name, fields.typed_in_spanish: False}
 
     def respond(self, visitor: gr.Request, *, thread: Thread, **values: Any) -> Iterator[Update]:
@@ -128,7 +127,7 @@ class AskTab:
             values: Those of `Inputs`, and the rest of `Answers.inputs`, by their names.
         """
         context, request_id = self._context, new_request_id()
-        words = Words(context.texts, context.texts.language_of(visitor))
+        words = context.words(visitor)
         asked = {name: values.pop(name) for name in vars(self._inputs)}
         if refusal := self._refusal(asked, words):
             yield self._answers.refused(refusal)  # what is being read or written stays
@@ -160,7 +159,7 @@ class AskTab:
                 if turn.outdated:
                     yield self._ended(turn, words)
                     return
-                message = sentence(error, request_id=request_id, texts=context.texts, language=words.language)
+                message = sentence(error, words, request_id=request_id)
                 yield self._answers.failed(message) | self._buttons.update(busy=False)
                 raise toast(message) from None
 
@@ -184,19 +183,19 @@ class AskTab:
     def _refusal(self, asked: dict[str, Any], words: Words) -> str:
         """What is missing in the form or not allowed there, or nothing."""
         if not asked["image"]:
-            return words.texts.now("error.no_picture", words.language)
+            return words.now("error.no_picture")
         try:
             inputs.check(**{name: value for name, value in asked.items() if name != "image"})
         except InvalidInput as error:
-            return words.texts.tell(error.sentence, words.language)
+            return words.tell(error.sentence)
         return ""
 
     def _kept(self, result: Result, values: dict[str, Any], words: Words) -> Kept:
         task = TASKS[result.task]
         detail = values[task.text] if task.text else ""
         if task.has_length:
-            detail = words.texts.now(f"length.{values['length']}", words.language)
-        label = words.texts.now(f"task.{task.name}", words.language)
+            detail = words.now(f"length.{values['length']}")
+        label = words.now(f"task.{task.name}")
         return Kept.of(
             result,
             picture=values["image"],

@@ -31,7 +31,7 @@ class Banner:
 
     def build(self) -> None:
         """Puts the notices on the page."""
-        settled, pending = notices(self._context.host.statuses(), self._words(None))
+        settled, pending = notices(self._context.host.statuses(), self._context.words(None))
         # In two parts: what is written anew every second closes what a reader has unfolded.
         self._settled = components.html(settled, elem_id="banner")
         self._pending = components.html(pending, elem_id="loading")
@@ -61,7 +61,7 @@ class Banner:
         loaded = {status.asked: status.name for status in statuses}
         ready = next((status.name for status in statuses if status.state == "ready"), None)
         return [
-            *notices(statuses, self._words(visitor)),
+            *notices(statuses, self._context.words(visitor)),
             gr.Timer(active=not settled),
             *(
                 gr.update(
@@ -73,9 +73,6 @@ class Banner:
                 for name in chosen
             ),
         ]
-
-    def _words(self, visitor: gr.Request | None) -> Words:
-        return Words(self._context.texts, self._context.texts.language_of(visitor))
 
 
 def notices(statuses: Sequence[ModelStatus], words: Words) -> tuple[str, str]:
@@ -90,9 +87,9 @@ def notices(statuses: Sequence[ModelStatus], words: Words) -> tuple[str, str]:
 
 def _notice(status: ModelStatus, words: Words) -> str:
     def text(key: str, **fields: str) -> str:
-        return words.texts.now(f"banner.{key}", words.language, name=status.name, **fields)
+        return words.now(f"banner.{key}", name=status.name, **fields)
 
-    detail = words.texts.tell(status.detail, words.language)
+    detail = words.tell(status.detail)
     if status.state == "failed":
         return markup.banner(text("failed"), text=detail, tone="error")
     if status.state == "loading":
@@ -105,6 +102,6 @@ def _notice(status: ModelStatus, words: Words) -> str:
         more = (text("embedded_how_title"), how, REAL_MODEL_COMMAND)
         notice = markup.banner(text("embedded_title"), text=text("embedded_text"), more=more)
     if status.mask_problem:
-        why = words.texts.tell(status.mask_problem, words.language)
+        why = words.tell(status.mask_problem)
         notice += markup.banner(text("masks"), text=why, tone="warning")
     return notice

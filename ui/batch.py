@@ -19,7 +19,7 @@ from ui import components, examples, fields, inputs, markup
 from ui.components import Parcel
 from ui.context import Context
 from ui.exports import wire as wire_downloads
-from ui.faults import new_request_id, no_longer_kept, toast, told
+from ui.faults import new_request_id, no_longer_kept, sentence, toast, told
 from ui.markup import RunRow, Words
 from ui.runs import Runs, Update, given_up, labels_in
 from ui.thread import KEPT_FOR, Kept
@@ -141,7 +141,7 @@ class BatchTab:
             asked: The values of `Asked`, by their names.
         """
         runs, shown, request_id = self._runs, self._shown, new_request_id()
-        words = runs.words(visitor)
+        words = self._context.words(visitor)
         try:
             self._check(pictures, asked)
         except Exception as error:
@@ -167,14 +167,14 @@ class BatchTab:
         except Cancelled:
             yield self._ended(given_up(rows), made, words) | {shown.notes: runs.stopped(words)}
         except Exception as error:
-            message = runs.sentence(error, words, request_id=request_id)
+            message = sentence(error, words, request_id=request_id)
             note = markup.notes([message], tone="error")
             yield self._ended(given_up(rows), made, words) | {shown.notes: note}
             raise toast(message) from None
 
     def pack(self, visitor: gr.Request, kept: tuple[Kept, ...]) -> File:
         """One zip of everything that came of the last run."""
-        words = self._runs.words(visitor)
+        words = self._context.words(visitor)
         with told(words), self._context.visitors.admit(visitor):
             if not kept:
                 raise no_longer_kept()

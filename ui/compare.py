@@ -14,7 +14,7 @@ from ui import components, examples, fields, inputs, markup
 from ui.comparison import WAYS, Comparison
 from ui.components import Drawing
 from ui.context import PRIVATE, Context
-from ui.faults import new_request_id, toast
+from ui.faults import new_request_id, sentence, toast
 from ui.markup import Words
 from ui.runs import Runs, Update
 from ui.turns import Gone, Superseded
@@ -145,7 +145,7 @@ class CompareTab:
         """A comparison goes with its picture; one that is under way does so itself, unless it is about this one."""
         if self._runs.going(visitor, now_about=image):
             return gr.skip()
-        return self._forgotten(image, self._runs.words(visitor))
+        return self._forgotten(image, self._context.words(visitor))
 
     def _forgotten(self, image: str | None, words: Words) -> Update:
         return self._cleared() | {self._status: "" if image else markup.empty(words("compare.empty"))}
@@ -163,10 +163,10 @@ class CompareTab:
             values: Those of `Asked`, by their names.
         """
         context, runs, request_id = self._context, self._runs, new_request_id()
-        words = runs.words(visitor)
+        words = self._context.words(visitor)
         try:
             if not image:
-                raise InvalidInput(context.texts.now("error.no_picture", words.language))
+                raise InvalidInput(words.now("error.no_picture"))
             inputs.check(**values)
         except Exception as error:
             yield {self._status: runs.refusal(error, words)}  # an earlier comparison stays
@@ -207,7 +207,7 @@ class CompareTab:
         except Gone as gone:
             yield self._forgotten(gone.now_about, words) | runs.buttons.update(busy=False)
         except Exception as error:
-            message = runs.sentence(error, words, request_id=request_id)
+            message = sentence(error, words, request_id=request_id)
             told = {self._status: markup.notes([message], tone="error")} | runs.buttons.update(busy=False)
             yield told if any(outcomes) else self._cleared() | told
             raise toast(message) from None

@@ -84,7 +84,7 @@ class Comparison:
     @property
     def alternative(self) -> str:
         """What a drawing is called by whoever cannot see it."""
-        return self._words.texts.now("result.picture", self._words.language)
+        return self._words.now("result.picture")
 
     def text(self, outcomes: Outcomes, number: int, *, over: bool) -> str:
         """A side's name, how far it is, and its words with what differs from the other side."""
@@ -93,17 +93,12 @@ class Comparison:
         stopped = over if outcome is None else isinstance(outcome.error, Cancelled)
         if outcome is None or stopped:
             key = "status.stopped" if stopped else "compare.answering"
-            return show(status=markup.status([words.texts.now(key, words.language)], live=not stopped))
+            return show(status=markup.status([words.now(key)], live=not stopped))
         if outcome.error is not None:
-            message = sentence(
-                outcome.error,
-                request_id=self._requests[number].id,
-                texts=words.texts,
-                language=words.language,
-            )
+            message = sentence(outcome.error, words, request_id=self._requests[number].id)
             return show(notes=markup.notes([message], tone="error"))
         assert outcome.result is not None  # there is one where there is no error
-        notes = markup.notes(words.texts.tell(problem, words.language) for problem in outcome.result.problems)
+        notes = markup.notes(words.tell(problem) for problem in outcome.result.problems)
         in_words = not outcome.result.detections and TASKS[outcome.result.task].text != "objects"
         return show(notes=notes, passages=self._passages(outcomes, number) if in_words else ())
 
@@ -154,7 +149,7 @@ class Comparison:
                 pieces = compared.right if number else compared.left
             yield Passage(pieces, language=language)
         if self._way == "spanish" and number == 1:
-            heading = self._words.texts.now("compare.from_english", self._words.language)
+            heading = self._words.now("compare.from_english")
             yield Passage((Piece(result.text, differs=False),), language="en", heading=heading)
 
     def _texts(self, result: Result, number: int) -> dict[str, str]:
@@ -167,7 +162,7 @@ class Comparison:
     def _title(self, number: int) -> str:
         if self._way == "spanish":
             key = "compare.translated_spanish" if number else "compare.own_spanish"
-            return self._words.texts.now(key, self._words.language)
+            return self._words.now(key)
         name = self._requests[number].model
         return name or next((status.name for status in self._context.host.statuses()), "")
 

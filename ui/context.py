@@ -4,11 +4,14 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import gradio as gr
+
 from inference.hosting import ModelHost
 from inference.images import Limits
 from inference.many import Job, Outcome, answer_all
 from inference.pipeline import Pipeline
 from inference.settings import Settings
+from ui.markup import Words
 from ui.texts import Texts
 from ui.visitors import Visit, Visitors
 
@@ -41,6 +44,15 @@ class Context:
     limits: Limits
     texts: Texts
     visitors: Visitors = field(default_factory=Visitors)
+
+    def words(self, visitor: gr.Request | None) -> Words:
+        """The texts in the language of a visitor."""
+        return Words(self.texts, self.texts.language_of(visitor))
+
+    @property
+    def english(self) -> Words:
+        """The texts in the one language that programs and assistants are answered in."""
+        return Words(self.texts, "en")
 
     def answers(
         self, visit: Visit, jobs: Iterable[Job], *, stopped: Callable[[], bool] = lambda: False

@@ -14,7 +14,6 @@ import gradio as gr
 from inference.errors import InvalidInput, UserError
 from inference.sentences import Sentence
 from ui.markup import Words
-from ui.texts import Texts
 
 logger = logging.getLogger(__name__)
 
@@ -24,25 +23,32 @@ def new_request_id() -> str:
     return secrets.token_hex(4)
 
 
-def sentence(error: Exception, *, request_id: str, texts: Texts, language: str) -> str:
-    """What the person who asked may read about an error. Logs it if it is a bug of ours."""
+def sentence(error: Exception, words: Words, *, request_id: str = "") -> str:
+    """What the person who asked may read about an error. Logs it if it is a bug of ours.
+
+    Args:
+        error: What was raised.
+        words: The page's texts.
+        request_id: The request's name in the log; one is made for what has none.
+    """
+    request_id = request_id or new_request_id()
     if isinstance(error, UserError):
         logger.info("%s ended with %s", request_id, type(error).__name__)
         # It may quote what was sent, and halves of surrogate pairs cannot be sent back.
-        return texts.tell(error.sentence, language).encode("utf-8", "replace").decode("utf-8")
+        return words.tell(error.sentence).encode("utf-8", "replace").decode("utf-8")
     logger.error("%s failed", request_id, exc_info=error)
-    return texts.now("error.ours", language, id=request_id)
+    return words.now("error.ours", id=request_id)
 
 
 @contextmanager
-def plain_errors(*, request_id: str, texts: Texts, language: str) -> Iterator[None]:
+def plain_errors(words: Words, *, request_id: str) -> Iterator[None]:
     """Turns whatever is raised inside into a `gr.Error` that carries one plain sentence, as an API client gets it."""
     try:
         yield
     except gr.Error:
         raise
     except Exception as error:
-        message = sentence(error, request_id=request_id, texts=texts, language=language)
+        message = sentence(error, words, request_id=request_id)
         raise gr.Error(message, print_exception=False) from None
 
 
@@ -52,8 +58,7 @@ def told(words: Words) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        message = sentence(error, request_id=new_request_id(), texts=words.texts, language=words.language)
-        raise toast(message) from None
+        raise toast(sentence(error, words)) from None
 
 
 def no_longer_kept() -> InvalidInput:

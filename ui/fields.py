@@ -14,7 +14,7 @@ from inference.images import check_file
 from ui import components, markup
 from ui.components import Picture
 from ui.context import PRIVATE, Context
-from ui.faults import new_request_id, sentence
+from ui.faults import sentence
 from ui.texts import Texts
 
 
@@ -70,9 +70,7 @@ def _checker(context: Context) -> Callable[..., str]:
         except Busy:  # those who wait for an answer come first; Run looks at the picture too
             return ""
         except InvalidPicture as error:
-            language = context.texts.language_of(visitor)
-            told = sentence(error, request_id=new_request_id(), texts=context.texts, language=language)
-            return markup.notes([told], tone="error")
+            return markup.notes([sentence(error, context.words(visitor))], tone="error")
         return ""
 
     return check

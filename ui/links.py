@@ -74,8 +74,7 @@ class Links:
 
     def copied(self, visitor: gr.Request, *_: Any) -> None:
         """Says so; the browser has done it by then."""
-        texts = self._context.texts
-        gr.Info(texts.now("link.copied", texts.language_of(visitor)), duration=4)
+        gr.Info(self._context.words(visitor).now("link.copied"), duration=4)
 
 
 def needed_by(task: Task) -> list[str]:

@@ -31,7 +31,15 @@ class Words:
 
     def __call__(self, key: str, **fields: object) -> str:
         """The text, ready to stand in HTML."""
-        return escape(self.texts.now(key, self.language, **fields))
+        return escape(self.now(key, **fields))
+
+    def now(self, key: str, **fields: object) -> str:
+        """The text, not escaped; see `Texts.now`."""
+        return self.texts.now(key, self.language, **fields)
+
+    def tell(self, sentence: str) -> str:
+        """A sentence of the layers below; see `Texts.tell`."""
+        return self.texts.tell(sentence, self.language)
 
 
 def empty(sentence: str) -> str:
@@ -357,10 +365,10 @@ def run_progress(rows: Sequence[RunRow], words: Words, *, live: bool) -> str:
         live: Whether more will be.
     """
     answered, failed = (sum(row.state == state for row in rows) for state in ("answered", "failed"))
-    line = words.texts.now("run.answered", words.language, count=answered, all=len(rows))
-    lines = [line, words.texts.now("run.failed", words.language, count=failed) if failed else ""]
+    line = words.now("run.answered", count=answered, all=len(rows))
+    lines = [line, words.now("run.failed", count=failed) if failed else ""]
     share = (answered + failed) / len(rows) if rows else 0.0
-    bar = _bar(share, label=words.texts.now("run.progress", words.language))
+    bar = _bar(share, label=words.now("run.progress"))
     return f'<div class="run-progress">{bar}{status(lines, live=live)}</div>'
 
 

@@ -68,7 +68,7 @@ class Results:
             case stage:
                 key = f"status.{stage}"
         told = {"ahead": progress.ahead, "seconds": seconds, "tokens": progress.tokens}
-        line = words.texts.now(key, words.language, **told)
+        line = words.now(key, **told)
         update: Update = {self.status: markup.status([line], live=True)}
         if progress.raw:
             update[self.answer] = markup.writing(progress.raw, words=words, heading=heading_of(task))
@@ -84,10 +84,10 @@ class Results:
 
     def stopped(self, words: Words) -> Update:
         """A request that the person stopped; what was written until then stays."""
-        line = words.texts.now("status.stopped", words.language)
+        line = words.now("status.stopped")
         return {
             self.status: markup.status([line]),
-            self.notes: markup.notes([words.texts.now("note.stopped", words.language)]),
+            self.notes: markup.notes([words.now("note.stopped")]),
         }
 
     def result(
@@ -106,7 +106,7 @@ class Results:
         translation = result.translation.text if result.translation else None
         update: Update = {
             self.status: markup.status(timing_line(result, device, words)),
-            self.notes: markup.notes(words.texts.tell(problem, words.language) for problem in result.problems),
+            self.notes: markup.notes(words.tell(problem) for problem in result.problems),
             self.details: gr.update(visible=True),
             self.raw: result.raw,
             self.json: result.to_json(),
@@ -144,7 +144,7 @@ class Results:
             colours=colours,
         )
         return {
-            self.picture: gr.update(value=picture, alt_text=words.texts.now("result.picture", words.language)),
+            self.picture: gr.update(value=picture, alt_text=words.now("result.picture")),
             self.found: markup.summary(result.detections, hidden=hidden, threshold=look.threshold, words=words)
             + markup.legend(legend),
             self.rows: markup.table(seen, colours=colours, words=words, size=(result.width, result.height)),
@@ -204,12 +204,12 @@ def heading_of(task: str) -> str:
 
 def timing_line(result: Result, device: str, words: Words) -> list[str]:
     """Model, device, time and tokens of an answer."""
-    now, language = words.texts.now, words.language
+    now = words.now
     tokens = result.timing.tokens
     took = "status.cached" if result.timing.cached else "status.seconds"
     return [
         result.model,
         device,
-        now(took, language, seconds=f"{result.timing.total:.1f}"),
-        now("status.tokens_one" if tokens == 1 else "status.tokens_many", language, tokens=tokens),
+        now(took, seconds=f"{result.timing.total:.1f}"),
+        now("status.tokens_one" if tokens == 1 else "status.tokens_many", tokens=tokens),
     ]

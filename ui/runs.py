@@ -21,7 +21,7 @@ from inference.sentences import Sentence
 from inference.tasks import TASKS
 from ui import inputs, markup
 from ui.context import PRIVATE, QUEUE, Context
-from ui.faults import new_request_id, sentence
+from ui.faults import sentence
 from ui.inputs import FIRST_TASK, Asked
 from ui.markup import RunRow, Words
 from ui.turns import Gone, Superseded, Turn, Turns
@@ -153,22 +153,13 @@ class Runs:
             if turn.stopped:
                 raise Cancelled(Sentence("Stopped."))
 
-    def words(self, visitor: gr.Request) -> Words:
-        """The page's texts in the language of a visitor."""
-        return Words(self._context.texts, self._context.texts.language_of(visitor))
-
-    def sentence(self, error: Exception, words: Words, *, request_id: str = "") -> str:
-        """What a visitor may read about an error."""
-        request_id = request_id or new_request_id()
-        return sentence(error, request_id=request_id, texts=self._context.texts, language=words.language)
-
     def refusal(self, error: Exception, words: Words) -> str:
         """The note that says why nothing can be begun with what was given."""
-        return markup.notes([self.sentence(error, words)], tone="error")
+        return markup.notes([sentence(error, words)], tone="error")
 
     def stopped(self, words: Words) -> str:
         """The note that says that the visitor stopped the run."""
-        return markup.notes([words.texts.now("run.note_stopped", words.language)])
+        return markup.notes([words.now("run.note_stopped")])
 
     def row(self, row: RunRow, outcome: Outcome, words: Words, *, request_id: str) -> tuple[RunRow, Image.Image | None]:
         """A row with what came of its picture, and the picture with what was found in it, no larger than a page."""
@@ -176,14 +167,14 @@ class Runs:
             if isinstance(outcome.error, Cancelled):
                 return replace(row, state="stopped"), None
             error = outcome.error or AssertionError("an outcome has a result or an error")
-            return replace(row, state="failed", error=self.sentence(error, words, request_id=request_id)), None
+            return replace(row, state="failed", error=sentence(error, words, request_id=request_id)), None
         result = outcome.result
-        problems = tuple(words.texts.tell(problem, words.language) for problem in result.problems)
+        problems = tuple(words.tell(problem) for problem in result.problems)
         bare = replace(result, detections=tuple(replace(thing, mask=None) for thing in result.detections))
         try:
             drawn = overlay.draw(outcome.request.image, result.detections, language=labels_in(words))
         except Exception as error:  # the other rows have nothing to do with it
-            return replace(row, state="failed", error=self.sentence(error, words, request_id=request_id)), None
+            return replace(row, state="failed", error=sentence(error, words, request_id=request_id)), None
         drawn.thumbnail((_PREVIEW, _PREVIEW))
         row = replace(row, state="answered", result=bare, problems=problems, thumbnail=_thumbnail(drawn))
         return row, drawn

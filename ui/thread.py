@@ -118,12 +118,12 @@ def _said(result: Result, words: Words) -> str:
     """An answer in a line."""
     if count := len(result.detections):
         key = "result.found_one" if count == 1 else "result.found_many"
-        return words.texts.now(key, words.language, count=count)
+        return words.now(key, count=count)
     if text := " ".join(result.text.split()):
         return text
     if result.problems:
-        return words.texts.tell(result.problems[-1], words.language)
-    return words.texts.now("result.nothing", words.language)
+        return words.tell(result.problems[-1])
+    return words.now("result.nothing")
 
 
 def _with_mask(thing: Detection, mask: dict[str, Any] | None) -> Detection:

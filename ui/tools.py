@@ -215,7 +215,7 @@ class _Call:
         try:
             result, drawn = self._ask(request_id)
         except Exception as error:
-            raise ValueError(sentence(error, request_id=request_id, texts=self._context.texts, language="en")) from None
+            raise ValueError(sentence(error, self._context.english, request_id=request_id)) from None
         answer = result.to_json()
         content: list[types.ContentBlock] = [
             types.TextContent(type="text", text=json.dumps(answer, ensure_ascii=False, allow_nan=False))
@@ -313,7 +313,7 @@ def _open(image: str, context: Context, *, uploads: Path) -> Image.Image:
         UserError: There is none, or it cannot be used.
     """
     if not image:
-        raise InvalidInput(context.texts.now("error.no_picture", "en"))
+        raise InvalidInput(context.english.now("error.no_picture"))
     head, comma, content = image.partition(",")
     if head.startswith("data:") and comma:
         try:
@@ -322,7 +322,7 @@ def _open(image: str, context: Context, *, uploads: Path) -> Image.Image:
             raise InvalidInput(Sentence("The picture's data: URI is not in base64, or was cut off.")) from None
         return open_picture(decoded, context.limits)
     if image.startswith(("http://", "https://")):
-        raise InvalidInput(context.texts.now("error.address", "en"))
+        raise InvalidInput(context.english.now("error.address"))
     try:
         path = Path(image).resolve()
         known = path.is_relative_to(uploads) and path.is_file()

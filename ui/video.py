@@ -22,7 +22,7 @@ from ui import components, examples, fields, inputs, markup
 from ui.components import Parcel, pressed
 from ui.context import PRIVATE, Context
 from ui.exports import wire as wire_downloads
-from ui.faults import new_request_id, no_longer_kept, toast, told
+from ui.faults import new_request_id, no_longer_kept, sentence, toast, told
 from ui.look import LABELS
 from ui.markup import RunRow, Words
 from ui.runs import Runs, Update, given_up, labels_in
@@ -215,7 +215,7 @@ class VideoTab:
         return self._inspected(clip, visitor)
 
     def _inspected(self, clip: str | None, visitor: gr.Request) -> Update:
-        shown, words = self._shown, self._runs.words(visitor)
+        shown, words = self._shown, self._context.words(visitor)
         if clip is None:
             return shown.waiting() | {shown.player: markup.empty(words("video.empty"))}
         try:
@@ -223,7 +223,7 @@ class VideoTab:
                 opened = open_clip(Path(clip), self._limits)
         except Exception as error:
             return shown.waiting() | {shown.player: "", shown.notes: self._runs.refusal(error, words)}
-        length = words.texts.now("video.length", words.language, length=subtitles.clock(opened.seconds))
+        length = words.now("video.length", length=subtitles.clock(opened.seconds))
         return shown.waiting() | {
             shown.player: markup.player(clip, words=words),
             shown.status: markup.status([length]),
@@ -239,7 +239,7 @@ class VideoTab:
             asked: The values of `Asked`, by their names.
         """
         runs, shown, request_id = self._runs, self._shown, new_request_id()
-        words = runs.words(visitor)
+        words = self._context.words(visitor)
         try:
             opened, transcript = self._open(clip, frames, asked)
         except Exception as error:
@@ -270,14 +270,14 @@ class VideoTab:
             ended = shown.ended(given_up(rows), transcript, words) | runs.buttons.update(busy=False)
             yield ended | {shown.notes: runs.stopped(words)}
         except Exception as error:
-            message = runs.sentence(error, words, request_id=request_id)
+            message = sentence(error, words, request_id=request_id)
             ended = shown.ended(given_up(rows), transcript, words) | runs.buttons.update(busy=False)
             yield ended | {shown.notes: markup.notes([message], tone="error")}
             raise toast(message) from None
 
     def pack(self, visitor: gr.Request, transcript: Transcript) -> File:
         """One zip of everything that came of the last run."""
-        words = self._runs.words(visitor)
+        words = self._context.words(visitor)
         with told(words), self._context.visitors.admit(visitor):
             if not transcript.languages:
                 raise no_longer_kept()
@@ -285,7 +285,7 @@ class VideoTab:
 
     def subtitle(self, event: gr.EventData, visitor: gr.Request, transcript: Transcript) -> File:
         """The subtitles of the last run, of the kind whose button was pressed."""
-        with told(self._runs.words(visitor)):
+        with told(self._context.words(visitor)):
             form, language = pressed(event, self._subtitles)
             if language not in transcript.languages:
                 raise no_longer_kept()

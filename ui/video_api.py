@@ -81,7 +81,7 @@ def _told(context: Context, time: float, outcome: Outcome | None, request_id: st
     if outcome is not None and outcome.result is not None:
         return told | {"result": outcome.result.to_json()}
     error = (outcome.error if outcome else None) or Cancelled(Sentence("The request was stopped."))
-    return told | {"error": sentence(error, request_id=request_id, texts=context.texts, language="en")}
+    return told | {"error": sentence(error, context.english, request_id=request_id)}
 
 
 def _subtitles(
