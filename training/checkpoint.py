@@ -17,6 +17,7 @@ from training import tokenizer as tokens
 from training.saving import TrainingError
 
 CODEC_FILE = "vae-oid.npz"
+CARD_FILE = "README.md"
 
 
 def fresh(seed: int) -> tuple[PaliGemmaForConditionalGeneration, tokens.Inventory]:
@@ -31,7 +32,7 @@ def fresh(seed: int) -> tuple[PaliGemmaForConditionalGeneration, tokens.Inventor
 def publish(
     model: PaliGemmaForConditionalGeneration, found: tokens.Inventory, table: torch.Tensor, codec: Path, out: Path
 ) -> None:
-    """Writes the checkpoint folder; what was in `out` before stays until the new one is complete.
+    """Writes the checkpoint folder; what was in `out` stays until the new one is complete, and its card for good.
 
     Args:
         model: float32 weights; its embedding table is replaced by `table` in what is written.
@@ -55,6 +56,8 @@ def publish(
     copied.save_pretrained(partial)
     tokens.processor(found.tokenizer, side=small.SIDE, image_tokens=small.IMAGE_TOKENS).save_pretrained(partial)
     shutil.copyfile(codec, partial / CODEC_FILE)
+    if (out / CARD_FILE).exists():
+        shutil.copyfile(out / CARD_FILE, partial / CARD_FILE)
     for file in partial.iterdir():
         file.chmod(0o644)
     old = out.with_name(out.name + ".old")

@@ -107,9 +107,12 @@ def test_a_published_folder_gives_its_weights_back(tmp_path: Path) -> None:
     table = torch.randn(found.size, model.config.text_config.hidden_size).bfloat16().float()
     codec = tmp_path / "codec.npz"
     mask_codec.write(mask_codec.MaskCodec(), codec)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "README.md").write_text("what it is")
     checkpoint.publish(model, found, table, codec, tmp_path / "out")
     other, _ = checkpoint.fresh(2)
     assert torch.equal(checkpoint.adopt(tmp_path / "out", other, found), table)
     weight = "model.vision_tower.encoder.layers.0.mlp.fc1.weight"
     assert torch.equal(other.state_dict()[weight], model.state_dict()[weight].bfloat16().float())
     assert (tmp_path / "out" / "model.safetensors").stat().st_size < 10_000_000
+    assert (tmp_path / "out" / "README.md").read_text() == "what it is"
