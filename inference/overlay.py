@@ -40,17 +40,12 @@ _LIGHT: Colour = (255, 255, 255)
 _SMOOTHING = 4  # a rounded corner is drawn this many times larger and reduced
 
 
-def colour_of(label: str) -> Colour:
-    """The colour of a label where no other label of the picture claims the same one; see `colours_of`."""
-    return _PALETTE[_slot(_key(label))]
-
-
 def colours_of(labels: Iterable[str]) -> dict[str, Colour]:
     """A colour for each label of a picture, distinct as long as the palette lasts.
 
     The same set of labels always gets the same colours, in whatever order they come. Capital letters make no
-    difference. A label keeps `colour_of` unless an alphabetically earlier one has that colour; then it takes the next
-    free one.
+    difference. A label has the colour that it would have alone, unless an alphabetically earlier one has that; then it
+    takes the next free one.
 
     Returns:
         The colour of each label as it was given.

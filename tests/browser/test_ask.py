@@ -17,7 +17,7 @@ from playwright.sync_api import Locator, Page, Response, expect
 from pycocotools.coco import COCO
 
 from inference.images import open_picture
-from inference.overlay import colour_of
+from inference.overlay import colours_of
 from inference.sentences import Sentence
 from tests.support.asking import answered, over
 from tests.support.serving import StandInPipeline, thing
@@ -482,7 +482,8 @@ def test_controls_fit_what_was_found_and_change_only_what_they_say(
     expect(legend).to_have_text("barco")  # the choice stays for the next answer
     assert len(pipeline.requests) == 3
 
-    assert colour_of("bus") == colour_of("dog")  # so that the bus has it, and the dog only where there is no bus
+    # So that the bus has it, and the dog only where there is no bus.
+    assert colours_of(["bus"])["bus"] == colours_of(["dog"])["dog"]
     pipeline.things = (replace(CUP, label="bus"), replace(BOAT, label="dog"))
     ask(visitor, "Find", "anything")
     swatch = page.locator(ROWS).filter(has_text="dog").locator(".swatch")
