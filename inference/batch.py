@@ -251,8 +251,13 @@ class Batch(Generic[S]):
             torch.cuda.empty_cache()
 
     def use_threads(self) -> None:
-        """Gives the calling thread as many threads as are good for this model."""
+        """Gives the calling thread as many threads as are good for this model.
+
+        torch keeps that number by thread, so that models of different sizes do not disturb each other. A thread that
+        computes for the first time afterwards, as for a translation, begins with the number that was given last.
+        """
         if self._device.type == "cpu":
+            torch.get_num_threads()  # begins now; else it would at its first step, and forget what is set here
             # Every operation waits for its slowest thread; where each takes microseconds, and something else wants a
             # core now and then, that wait is longer than the work.
             torch.set_num_threads(1 if self._is_small else available_cores())

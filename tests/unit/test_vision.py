@@ -3,6 +3,7 @@
 import functools
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -47,6 +48,14 @@ def test_the_features_are_those_of_the_models_own_modules_bit_for_bit(model, pro
         tower.trace()
         assert tower.is_traced
         assert all(torch.equal(tower(each), right) for each, right in zip(pixels, expected, strict=True))
+
+
+def test_a_small_model_keeps_to_one_thread_whatever_others_take_after_it(model, processor) -> None:
+    with ThreadPoolExecutor(1) as its_own, ThreadPoolExecutor(1) as other:
+        its_own.submit(Batch(model, processor, slots=1).use_threads).result()
+        other.submit(torch.set_num_threads, 3).result()
+        assert its_own.submit(torch.get_num_threads).result() == 1
+        other.submit(torch.set_num_threads, 1).result()  # what threads of other tests begin with
 
 
 def test_a_tower_that_cannot_be_traced_goes_on_as_it_is(model, processor, caplog) -> None:
