@@ -111,7 +111,6 @@ class Examples:
         self.codes = codes
         self.inventory = inventory
         self._backend = inventory.tokenizer.backend_tokenizer
-        self._newline = self._encode("\n")
         self._between = self._encode(" ; <loc0000>")[:-1]
 
     def rows(self, index: int, flipped: bool, picture: int, rng: random.Random, mix: Mix) -> list[Sample]:

@@ -22,6 +22,7 @@ from ui.context import PRIVATE, Context
 from ui.texts import Texts
 
 FIRST_TASK = next(iter(TASKS))
+FIRST_LENGTH = next(iter(LENGTHS))
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ def _build_asked(context: Context, *, prefix: str = "", tasks: Iterable[str] = T
     }
     length = gr.Radio(
         [(later(f"length.{name}"), name) for name in LENGTHS],
-        value=next(iter(LENGTHS)),
+        value=FIRST_LENGTH,
         label=later("length.label"),
         elem_id=f"{prefix}length",
         elem_classes="chips",
@@ -260,7 +261,7 @@ def request_about(
         image=image,
         task=task,
         text=(texts[known.text] or "") if known and known.text else "",
-        length=length or next(iter(LENGTHS)),
+        length=length or FIRST_LENGTH,
         language=language or "en",
         translate=bool(translate),
         input_language="es" if typed_in_spanish else "en",

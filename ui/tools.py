@@ -68,6 +68,7 @@ _INPUTS: dict[str, dict[str, Any]] = {
     "input_language": {"type": "string", "enum": ["en", "es"], "default": "en"},
     "model": {"type": "string", "default": ""},
 }
+_DEFAULTS = {name: schema["default"] for name, schema in _INPUTS.items() if "default" in schema}
 _NULLABLE_TEXT = {"type": ["string", "null"]}
 _RESULT: dict[str, Any] = {
     "type": "object",
@@ -225,18 +226,18 @@ class _Call:
         return content, answer
 
     def _ask(self, request_id: str) -> tuple[Result, Image.Image | None]:
-        given = self._arguments
+        given = _DEFAULTS | self._arguments
         task = TASKS[self._task]
         with self._context.visitors.admit(self._visitor()) as visit:
             request = Request(
                 image=_open(given.get("image", ""), self._context, uploads=self._uploads),
                 task=task.name,
                 text=given.get(task.text, "") if task.text else "",
-                length=given.get("length", "short"),
-                language=given.get("language", "en"),
-                translate=given.get("translate", False),
-                input_language=given.get("input_language", "en"),
-                model=given.get("model") or None,
+                length=given["length"],
+                language=given["language"],
+                translate=given["translate"],
+                input_language=given["input_language"],
+                model=given["model"] or None,
                 id=request_id,
             )
             for item in self._context.pipeline.stream(visit.asking(request), left=self.gone.is_set):
