@@ -7,6 +7,7 @@ models.
 import errno
 import json
 import logging
+import re
 import shutil
 import threading
 import time
@@ -19,9 +20,11 @@ import anyio
 import gradio as gr
 from gradio.context import LocalContext
 from gradio.exceptions import InvalidPathError
+from gradio.route_utils import FnIndexInferError
 from gradio.utils import get_upload_folder
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference.metadata import without_metadata
@@ -34,6 +37,9 @@ _MEGABYTE = 1024 * 1024
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 _FILES_AT_ONCE = 32
 """Files of the largest size that one upload may bring."""
+
+_OF_CALLS = re.compile(r"/gradio_api/(call|queue|upload)(/|$)")
+"""Where clients of the API send something."""
 
 
 class Page(gr.Blocks):
@@ -83,6 +89,48 @@ class Page(gr.Blocks):
         """The files that belong to the page itself and not to a visitor."""
         kept = (getattr(block, "keep_in_cache", ()) for block in self.blocks.values())
         return frozenset(Path(file) for files in kept for file in files)
+
+
+class CallDoor:
+    """ASGI middleware round gradio's routes for calls: what they do not expect of a client is refused by a sentence.
+
+    By themselves they end in an exception, a bug to the client and a traceback in the log, where no endpoint has the
+    name that was sent, none of its inputs has, or nobody knows the call whose answer is asked for.
+
+    Args:
+        app: What it stands before.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Lets everything but calls pass."""
+        if scope["type"] != "http" or not _OF_CALLS.search(scope["path"]):
+            await self._app(scope, receive, send)
+            return
+        begun = False
+
+        async def noted(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noted)
+        except (FnIndexInferError, LookupError, TypeError, ValueError, RuntimeError) as error:
+            if begun and isinstance(error.__cause__, HTTPException):
+                # It was told as the stream's last event; only the end of the stream is missing.
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                return
+            if begun or isinstance(error, RuntimeError):
+                raise
+            unknown = isinstance(error, FnIndexInferError | LookupError)
+            logger.info("a call was refused before its handler, by %s", type(error).__name__)
+            texts = Texts.read()
+            key = "error.endpoint" if unknown else "error.values"
+            told = {"detail": texts.now(key, texts.language_of(Request(scope)))}
+            await JSONResponse(told, 404 if unknown else 422)(scope, receive, send)
 
 
 class UploadDoor:

@@ -20,7 +20,7 @@ from ui.batch import BatchTab
 from ui.compare import CompareTab
 from ui.context import PRIVATE, Context
 from ui.delivery import Delivery
-from ui.door import Page, UploadDoor
+from ui.door import CallDoor, Page, UploadDoor
 from ui.service import keep_the_mail_of_the_present, login, rest_between_events, threads_for
 from ui.texts import Texts
 from ui.theme import build_theme
@@ -122,7 +122,11 @@ def launch_options(settings: Settings, page: Page, *, routes: Sequence[BaseRoute
     """
     largest = max(settings.max_upload_mb, settings.max_video_mb)
     app: dict[str, Any] = {
-        "middleware": [Middleware(Delivery), Middleware(UploadDoor, max_megabytes=largest, keep_for=HOUR)],
+        "middleware": [
+            Middleware(Delivery),
+            Middleware(UploadDoor, max_megabytes=largest, keep_for=HOUR),
+            Middleware(CallDoor),
+        ],
         "routes": list(routes),
     }
     if page.tools is not None:

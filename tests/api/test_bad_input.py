@@ -10,7 +10,7 @@ from gradio_client.exceptions import AppError
 
 from tests.conftest import Served
 
-UPLOAD = "Upload the picture first"
+UPLOAD = "Upload the file first"
 
 
 def refusal(client: Client, *values: Any, api_name: str, **fields: Any) -> str:
@@ -95,6 +95,40 @@ def test_too_few_values_are_refused_by_a_sentence(served: Served, values: Any) -
             return  # no list of values: refused before it is a call
         stream = http.get(f"call/read_text/{started.json()['event_id']}").text
     assert "does not fit this endpoint" in stream
+
+
+NAMES = "lists its inputs and their types."
+
+
+@pytest.mark.parametrize(
+    ("address", "body", "status", "sentence"),
+    [
+        pytest.param("call/nope", {"data": []}, 404, "no endpoint of this name", id="unknown endpoint"),
+        pytest.param("call/v2/nope", {}, 404, "no endpoint of this name", id="unknown endpoint, inputs by name"),
+        pytest.param("call/v2/read_text", {"picture": None}, 422, NAMES, id="unknown input"),
+        pytest.param("call/v2/answer", {"image": None}, 422, NAMES, id="missing input"),
+        pytest.param(
+            "queue/join", {"data": [], "fn_index": 9999, "session_hash": "x"}, 404, "no endpoint", id="unknown number"
+        ),
+    ],
+)
+def test_a_call_of_nothing_that_there_is_is_refused_by_a_sentence(
+    served: Served, address: str, body: dict[str, Any], status: int, sentence: str
+) -> None:
+    answer = httpx.post(f"{served.url}gradio_api/{address}", json=body, timeout=60)
+    assert answer.status_code == status
+    assert sentence in answer.json()["detail"]
+
+
+def test_what_is_no_file_is_refused_where_files_are_uploaded(served: Served) -> None:
+    answer = httpx.post(f"{served.url}gradio_api/upload", files={"files": (None, b"no file")}, timeout=60)
+    assert answer.status_code == 422
+    assert "does not fit" in answer.json()["detail"]
+
+
+def test_who_asks_for_an_answer_that_nobody_knows_of_reads_so_to_the_end(served: Served) -> None:
+    told = httpx.get(f"{served.url}gradio_api/call/read_text/nope", timeout=60)  # raises where the end is missing
+    assert told.text == 'event: error\ndata: "404: Not Found"\n\n'
 
 
 def test_a_path_of_the_server_is_not_opened(served: Served) -> None:

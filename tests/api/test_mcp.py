@@ -136,7 +136,7 @@ def test_a_picture_that_was_uploaded_is_named_by_its_path(url: str, pipeline: St
     ("arguments", "words"),
     [
         pytest.param({"image": ""}, "Add a picture first.", id="no picture"),
-        pytest.param({"image": "https://example.com/cat.jpg"}, "Download the picture", id="web address"),
+        pytest.param({"image": "https://example.com/cat.jpg"}, "Download the file", id="web address"),
         pytest.param({"image": "/etc/hostname"}, "Send the picture as a data: URI", id="path of the server"),
         pytest.param({"image": "cat.jpg"}, "Send the picture as a data: URI", id="name"),
         pytest.param({"image": "\0"}, "Send the picture as a data: URI", id="zero byte"),
