@@ -3,6 +3,7 @@
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -89,7 +90,7 @@ def set_up_process(settings: Settings) -> None:
     logging.captureWarnings(True)
     transformers_logging.disable_default_handler()  # which writes lines of its own form
     transformers_logging.enable_propagation()
-    for name in ("httpx", "httpx2"):
+    for name in ("httpx", "httpx2", "mcp"):
         logging.getLogger(name).setLevel(logging.WARNING)  # they log every request, addresses and all
     return_freed_memory()
     # The server believes a header that names the visitor from these addresses; by itself, from this machine's.
@@ -102,7 +103,7 @@ def launch(app: gr.Blocks, host: ModelHost, settings: Settings) -> None:
     """Serves the page, and says where.
 
     Raises:
-        InvalidInput: The port is in use.
+        InvalidInput: The port is in use, or the address is not this machine's.
     """
     if settings.share and not settings.auth:
         logger.warning("Everyone who knows the link can use this machine: --auth USER:PASSWORD asks for a login.")
@@ -110,7 +111,10 @@ def launch(app: gr.Blocks, host: ModelHost, settings: Settings) -> None:
     try:
         _, local, public = app.launch(prevent_thread_lock=True, quiet=True, **options)
     except OSError as error:  # in which gradio advises its own variables
-        raise InvalidInput(_taken(settings.host, settings.port, "--port")) from error
+        raise InvalidInput(_why_not_served(settings.host, settings.port, "--host", "--port")) from error
+    server = logging.getLogger("uvicorn")  # which has been given lines of its own form
+    server.handlers.clear()
+    server.propagate = True
     logger.info("The page is at %s", local)
     if public:
         logger.info("and, for everyone who knows the address, at %s", public)
@@ -121,7 +125,7 @@ def serving(metrics: Metrics, place: tuple[str, int] | None) -> Iterator[None]:
     """Serves the metrics as long as this lasts, if there is a place for them.
 
     Raises:
-        InvalidInput: The port is in use.
+        InvalidInput: The port is in use, or the address is not this machine's.
     """
     if place is None:
         yield
@@ -130,7 +134,7 @@ def serving(metrics: Metrics, place: tuple[str, int] | None) -> Iterator[None]:
     try:
         end = metrics.serve(address, port)
     except OSError as error:
-        raise InvalidInput(_taken(address, port, "--metrics")) from error
+        raise InvalidInput(_why_not_served(address, port, "--metrics", "--metrics")) from error
     logger.info("Metrics are at http://%s:%d/metrics", address, port)
     try:
         yield
@@ -138,8 +142,13 @@ def serving(metrics: Metrics, place: tuple[str, int] | None) -> Iterator[None]:
         end()
 
 
-def _taken(address: str, port: int, flag: str) -> str:
-    return f"Port {port} of {address} is in use, or not for everyone; choose another by {flag}."
+def _why_not_served(address: str, port: int, for_address: str, for_port: str) -> str:
+    """The sentence about a place that cannot be served, with the flags for another."""
+    try:
+        socket.create_server((address, 0), family=socket.AF_INET6 if ":" in address else socket.AF_INET).close()
+    except OSError:
+        return f"This machine has no address {address} to serve; choose another by {for_address}."
+    return f"Port {port} of {address} is in use, or not for everyone; choose another by {for_port}."
 
 
 def stop_gently(app: gr.Blocks, host: ModelHost, seconds: float) -> None:
@@ -152,11 +161,19 @@ def stop_gently(app: gr.Blocks, host: ModelHost, seconds: float) -> None:
 
 
 def for_this_place(settings: Settings) -> Settings:
-    """The settings as a Space needs them: it serves every address, unless told otherwise, and is public by itself."""
+    """The settings as a Space needs them, which is public by itself.
+
+    It serves every address and, as its tags promise, the tools for assistants, unless it is told otherwise.
+    """
     if "SPACE_ID" not in os.environ:
         return settings
     host = os.environ.get("GRADIO_SERVER_NAME", "0.0.0.0")
-    return replace(settings, host=host if settings.host == "127.0.0.1" else settings.host, share=False)
+    return replace(
+        settings,
+        host=host if settings.host == "127.0.0.1" else settings.host,
+        share=False,
+        mcp=settings.mcp or not os.environ.get("PALIGEMMA_MCP"),
+    )
 
 
 if __name__ == "__main__":

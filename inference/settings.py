@@ -69,6 +69,9 @@ class Settings:
 
 _PREFIX = "PALIGEMMA_"
 
+_MOST = 1_000_000_000
+"""Of anything that can be counted here: seconds that threads cannot wait and bytes that are infinite lie beyond."""
+
 
 def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
     """Reads the settings; a flag beats its environment variable, which beats the default.
@@ -98,7 +101,7 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
     add("--device", type=device_name, help="auto, cpu, cuda or cuda:N (default: auto)")
     add("--dtype", choices=("auto", "bfloat16", "float16", "float32"))
     add("--quantize", choices=("none", "int8", "int4"))
-    add("--host", help="address to serve on (default: 127.0.0.1, only this machine)")
+    add("--host", type=_address, help="address to serve on (default: 127.0.0.1, only this machine)")
     add("--port", type=_port)
     add("--share", type=_switch, nargs="?", const=True, help="open a gradio.live link")
     add("--auth", type=_auth, metavar="USER:PASSWORD", help="ask visitors for a login")
@@ -176,7 +179,7 @@ def device_name(value: str) -> str:
 
 
 def _port(value: str) -> int:
-    if not value.isdecimal() or not 0 < int(value) < 65536:
+    if not 0 < _whole(value) < 65536:
         raise argparse.ArgumentTypeError(f"'{value}' is not a port; it is a whole number from 1 to 65535")
     return int(value)
 
@@ -186,15 +189,20 @@ def _positive_number(value: str) -> float:
         number = float(value)
     except ValueError:
         number = 0.0
-    if not 0 < number < float("inf"):
-        raise argparse.ArgumentTypeError(f"'{value}' is not allowed; it is a number above 0")
+    if not 0 < number <= _MOST:
+        raise argparse.ArgumentTypeError(f"'{value}' is not allowed; it is a number above 0, at most {_MOST:,}")
     return number
 
 
 def _positive_whole_number(value: str) -> int:
-    if not value.isdecimal() or int(value) == 0:
-        raise argparse.ArgumentTypeError(f"'{value}' is not allowed; it is a whole number above 0")
-    return int(value)
+    if not 0 < (number := _whole(value)) <= _MOST:
+        raise argparse.ArgumentTypeError(f"'{value}' is not allowed; it is a whole number above 0, at most {_MOST:,}")
+    return number
+
+
+def _whole(value: str) -> int:
+    """The whole number that a text is, or 0 if it is none, or one that Python does not read for its length."""
+    return int(value) if value.isdecimal() and len(value) < 20 else 0
 
 
 def _switch(value: str) -> bool:
@@ -218,7 +226,11 @@ def _networks(value: str) -> tuple[str, ...]:
 
 def _place(value: str) -> tuple[str, int]:
     address, _, port = value.rpartition(":")
-    return address.strip("[]") or "127.0.0.1", _port(port)
+    return _address(address) or "127.0.0.1", _port(port)
+
+
+def _address(value: str) -> str:
+    return value.strip("[]")  # in which IPv6 stands where a port may follow
 
 
 def _auth(value: str) -> tuple[str, str]:

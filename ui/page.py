@@ -135,7 +135,7 @@ def launch_options(settings: Settings, page: Page, *, routes: Sequence[BaseRoute
     if page.tools is None:
         styles.append(ASSETS / "styles" / "without" / "mcp.css")
     return {
-        "server_name": settings.host,
+        "server_name": f"[{settings.host}]" if ":" in settings.host else settings.host,  # as it stands in addresses
         "server_port": settings.port,
         "share": settings.share,
         "auth": login(settings.auth) if settings.auth else None,

@@ -2,6 +2,7 @@
 
 import http.server
 import json
+import logging
 import os
 import re
 import socket
@@ -13,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 
 import app
 from inference.errors import InvalidInput
 from inference.metrics import Metrics
-from inference.settings import Settings
+from inference.settings import Settings, parse_settings
 from tests.support.serving import StandInHost
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +35,16 @@ def test_a_space_serves_every_address_and_opens_no_tunnel(monkeypatch: pytest.Mo
     monkeypatch.delenv("GRADIO_SERVER_NAME", raising=False)
     settings = app.for_this_place(Settings(share=True))
     assert (settings.host, settings.share, settings.port) == ("0.0.0.0", False, 7860)
+
+
+@pytest.mark.parametrize(("variable", "served"), [("", True), ("1", True), ("0", False)])
+def test_a_space_serves_tools_as_its_tags_say_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, variable: str, served: bool
+) -> None:
+    monkeypatch.setenv("SPACE_ID", "someone/something")
+    monkeypatch.setenv("PALIGEMMA_MCP", variable)
+    assert "  - mcp-server\n" in (ROOT / "README.md").read_text("utf-8")
+    assert app.for_this_place(parse_settings([])).mcp is served
 
 
 def test_a_space_keeps_the_address_that_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,6 +81,16 @@ def test_so_is_the_port_of_the_metrics(taken: int) -> None:
         pass
 
 
+@pytest.mark.parametrize("address", ["203.0.113.1", "2001:db8::1", "nowhere.invalid"])
+def test_an_address_of_another_machine_is_named_with_the_flag_for_another(address: str) -> None:
+    metrics = Metrics(StandInHost(), refused=lambda: 0)  # type: ignore[arg-type]
+    with (
+        pytest.raises(InvalidInput, match=rf"^This machine has no address {re.escape(address)} .* by --metrics\.$"),
+        app.serving(metrics, (address, 9)),
+    ):
+        pass
+
+
 class Launched:
     """A page that was launched, and has a public address if that was asked for."""
 
@@ -93,6 +115,18 @@ def test_a_public_link_without_a_login_is_warned_of(
         app.launch(Launched(), StandInHost(), Settings(**settings))  # type: ignore[arg-type]
     assert ("--auth USER:PASSWORD" in caplog.text) is warned
     assert ("https://x.gradio.live" in caplog.text) is bool(settings)
+
+
+def test_the_server_writes_its_lines_as_the_app_does(caplog: pytest.LogCaptureFixture) -> None:
+    class WithServer(Launched):
+        def launch(self, *, share: bool, **options: object) -> tuple[None, str, str | None]:
+            uvicorn.Config(app=None, log_level="warning")  # as gradio does; it sets up handlers  # type: ignore[arg-type]
+            return super().launch(share=share, **options)
+
+    app.launch(WithServer(), StandInHost(), Settings())  # type: ignore[arg-type]
+    logging.getLogger("uvicorn.error").error("a request failed")
+    assert "a request failed" in caplog.text
+    assert logging.getLogger("uvicorn").handlers == []
 
 
 def test_a_space_has_the_gradio_that_is_pinned() -> None:
