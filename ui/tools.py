@@ -69,6 +69,7 @@ _INPUTS: dict[str, dict[str, Any]] = {
     "model": {"type": "string", "default": ""},
 }
 _DEFAULTS = {name: schema["default"] for name, schema in _INPUTS.items() if "default" in schema}
+_KINDS: dict[str, tuple[type, str]] = {"string": (str, "a text"), "boolean": (bool, "true or false")}
 _NULLABLE_TEXT = {"type": ["string", "null"]}
 _RESULT: dict[str, Any] = {
     "type": "object",
@@ -123,7 +124,7 @@ class ToolServer:
             ),
         )
         server.list_tools()(self._list)  # type: ignore[no-untyped-call]
-        server.call_tool()(self._call)
+        server.call_tool(validate_input=False)(self._call)  # its sentences repeat what was sent, however long
         most = int(context.limits.max_megabytes * 1024 * 1024 * 4 / 3) + 65_536  # in base64, and the rest
         # Without sessions, any client may come and go, and a server that was started anew knows them all.
         self._sessions = StreamableHTTPSessionManager(server, stateless=True, max_request_body_size=most)
@@ -176,7 +177,7 @@ class ToolServer:
         """Answers; what is raised here reaches the assistant as its message."""
         if name not in TASKS:
             raise ValueError(f"There is no tool “{name[:40]}”. There are: {', '.join(TASKS)}.")
-        call = _Call(self._context, name, arguments, uploads=self._uploads)
+        call = _Call(self._context, name, _checked(arguments), uploads=self._uploads)
         try:
             # Whoever leaves does not wait until the thread notices.
             return await anyio.to_thread.run_sync(call.answer, abandon_on_cancel=True, limiter=self._threads)
@@ -299,6 +300,20 @@ def _tool(name: str, endpoints: Endpoints) -> types.Tool:
             readOnlyHint=True, destructiveHint=False, idempotentHint=True, openWorldHint=False
         ),
     )
+
+
+def _checked(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of a call without those that are null, which assistants send for what they leave out.
+
+    Raises:
+        ValueError: One is of another kind than its schema says; what values there can be is checked with the request.
+    """
+    given = {name: value for name, value in arguments.items() if name in _INPUTS and value is not None}
+    for name, value in given.items():
+        kind, called = _KINDS[_INPUTS[name]["type"]]
+        if not isinstance(value, kind):
+            raise ValueError(f"“{name}” has to be {called}.")
+    return given
 
 
 def _described(tool: types.Tool) -> dict[str, Any]:

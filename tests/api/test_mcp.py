@@ -143,8 +143,9 @@ def test_a_picture_that_was_uploaded_is_named_by_its_path(url: str, pipeline: St
         pytest.param({"image": "x" * 5000}, "Send the picture as a data: URI", id="endless name"),
         pytest.param({"image": "data:image/png;base64,§§§"}, "not in base64", id="broken base64"),
         pytest.param({"image": "data:image/png;base64,aGVsbG8="}, "picture", id="not a picture"),
-        pytest.param({}, "'image' is a required property", id="missing picture"),
-        pytest.param({"length": "huge", "image": "x"}, "'huge' is not one of", id="unknown length"),
+        pytest.param({}, "Add a picture first.", id="missing picture"),
+        pytest.param({"image": ["x" * 5000]}, "“image” has to be a text.", id="a list of pictures"),
+        pytest.param({"image": "x", "translate": "no"}, "“translate” has to be true or false.", id="no in words"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_a_sentence(
@@ -155,6 +156,31 @@ def test_what_cannot_be_used_is_refused_by_a_sentence(
     assert words in _said(answer)
     assert "Traceback" not in _said(answer)
     assert pipeline.requests == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        pytest.param({}, "Name at least one thing to look for", id="missing objects"),
+        pytest.param({"objects": None}, "Name at least one thing to look for", id="null objects"),
+        pytest.param({"objects": "x" * 5000}, "at most 1,000 are allowed.", id="endless objects"),
+        pytest.param({"objects": "boat", "input_language": "fr"}, "English (en) or Spanish (es).", id="typed French"),
+    ],
+)
+def test_so_is_what_cannot_be_asked_about_a_picture_and_it_is_not_repeated(
+    url: str, picture: Path, arguments: dict[str, Any], words: str
+) -> None:
+    answer = _call(url, "detect", image=_as_address(picture, "png"), **arguments)
+    assert answer.isError
+    assert words in _said(answer)
+    assert len(_said(answer)) < 200
+
+
+def test_null_stands_for_what_is_left_out(url: str, pipeline: StandInPipeline, picture: Path) -> None:
+    left_out: dict[str, None] = {"length": None, "language": None, "translate": None, "model": None}
+    assert not _call(url, "describe", image=_as_address(picture, "png"), **left_out).isError
+    [request] = pipeline.requests
+    assert (request.length, request.language, request.translate, request.model) == ("short", "en", False, None)
 
 
 @pytest.mark.parametrize(
