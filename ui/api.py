@@ -21,7 +21,7 @@ from inference.sentences import Sentence
 from inference.tasks import LANGUAGES, LENGTHS, TASKS
 from inference.types import Request
 from ui import exports
-from ui.components import Choice, Drawing, Line, Parcel, Picture, ResultJson
+from ui.components import Choice, Drawing, Line, Parcel, Picture, ResultJson, Switch
 from ui.context import QUEUE, Context
 from ui.faults import new_request_id, plain_errors
 from ui.uploads import clip_file
@@ -266,7 +266,7 @@ def build(context: Context) -> None:
             "prompt": Line(placeholder="detect moon", label="prompt"),
             "length": Choice(list(LENGTHS), value="short", label="length"),
             "language": Choice(list(LANGUAGES), value="en", label="language"),
-            "translate": gr.Checkbox(False, label="translate"),
+            "translate": Switch(False, label="translate"),
             "input_language": Choice(["en", "es"], value="en", label="input_language"),
             "model": Line("", label="model"),
         }

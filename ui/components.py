@@ -51,9 +51,9 @@ def pressed(event: gr.EventData, buttons: Mapping[T, gr.Button]) -> T:
     return {button.elem_id: name for name, button in buttons.items()}[getattr(event.target, "elem_id", None)]
 
 
-def _sentence(key: str) -> str:
+def _sentence(key: str, **fields: object) -> str:
     # Raised before any handler runs, so that nobody knows the visitor's language yet; rare enough to read the file.
-    return Texts.read().now(key, DEFAULT)
+    return Texts.read().now(key, DEFAULT, **fields)
 
 
 def documented(name: str) -> dict[str, Any]:
@@ -149,6 +149,22 @@ class Choice(gr.Radio):
     def preprocess(self, payload: Any) -> Any:
         """What was sent, in the choices or not, as text: nothing else can be one of them."""
         return None if payload is None else str(payload)
+
+
+class Switch(gr.Checkbox):
+    """Yes or no in the API: by itself gradio would take the text “false” for a yes."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> bool:
+        """What was sent; nothing is no.
+
+        Raises:
+            gr.Error: It is neither.
+        """
+        if payload is not None and not isinstance(payload, bool):
+            raise gr.Error(_sentence("error.switch", name=self.label), print_exception=False)
+        return bool(payload)
 
 
 class Line(gr.Textbox):

@@ -35,6 +35,7 @@ def refusal(client: Client, *values: Any, api_name: str, **fields: Any) -> str:
         pytest.param("/answer", {"question": "why " * 5000}, "at most 1,000 are allowed", id="endless question"),
         pytest.param("/describe", {"length": "huge"}, "It can be short, medium, long.", id="unknown length"),
         pytest.param("/describe", {"length": None}, "Unknown length", id="null length"),
+        pytest.param("/describe", {"translate": "false"}, "“translate” has to be true or false.", id="no in words"),
         pytest.param("/describe", {"language": "xx"}, "Unknown language “xx”", id="unknown language"),
         pytest.param("/ask", {"answer": "two", "input_language": "fr"}, "English (en) or Spanish", id="typed French"),
         pytest.param("/read_text", {"model": "nope"}, "There is no model “nope” here.", id="a model that is not there"),
