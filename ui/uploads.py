@@ -37,6 +37,8 @@ class UploadedPictures(GalleryData):
 class UploadedClip(FileData):
     """What a client sends for a clip: the path of a file that it uploaded before."""
 
+    model_config = UploadedFile.model_config
+
     @classmethod
     def model_validate(cls, obj: Any, **options: Any) -> "UploadedClip":
         """The file.
