@@ -261,6 +261,12 @@ def test_whatever_comes_as_a_result_a_sentence_goes_out(client: Client, examples
     assert "upstream Gradio app" not in str(caught.value)
 
 
+@pytest.mark.parametrize("endpoint", [*SIGNATURES, "/export", "/video"])
+def test_who_reads_the_documentation_learns_that_addresses_are_refused(client: Client, endpoint: str) -> None:
+    file, *_ = client.view_api(return_format="dict", print_info=False)["named_endpoints"][endpoint]["parameters"]
+    assert file["python_type"]["description"] == "A local file; web addresses are refused."
+
+
 def test_a_clip_is_answered_frame_by_frame_with_subtitles_in_both_languages(client: Client) -> None:
     told = client.predict(handle_file(str(CLIP)), "detect", "fish ; star", 4, True, api_name="/video")
 
