@@ -7,6 +7,7 @@ no pictures, no sampling and no requests.
 
 import math
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import torch
@@ -152,10 +153,13 @@ class Decoder:
 
     def compile(self, wanted: bool = True, *, backend: str = "inductor") -> None:
         """Lets torch make fewer and larger kernels of each layer, once for all layers, when one first runs; or not."""
+        # The layers of all models have their code in common, and so the limit of how often it is compiled.
+        limit = {"recompile_limit": 64} if "recompile_limit" in signature(torch.compile).parameters else {}
+        if not limit:  # a torch before 2.13, whose settings are those of the process; later those of a thread
+            torch._dynamo.config.recompile_limit = 64
         for module in (*self.layers, self._head):
             if wanted:
-                # The layers of all models have their code in common, and so the limit of how often it is compiled.
-                module.compile(dynamic=True, backend=backend, recompile_limit=64)
+                module.compile(dynamic=True, backend=backend, **limit)
             else:
                 module._compiled_call_impl = None
 

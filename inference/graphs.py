@@ -57,6 +57,7 @@ class StepGraphs:
         self._device = device
         self._recordings: dict[tuple[int, int], _Recording] = {}
         self._pool: Any = None  # an opaque handle
+        self._aside: Any = None  # a stream: what recordings share of their memory, they share on one
 
     def __call__(self, inputs: torch.Tensor, span: int) -> torch.Tensor:
         """The step's output, valid until the next step; inputs are on the host."""
@@ -71,16 +72,17 @@ class StepGraphs:
         """Records the step for a shape. It runs a few times on zeros."""
         with _CAPTURING, torch.cuda.device(self._device):
             inputs = torch.zeros((2, rows), dtype=torch.long, device=self._device)
-            aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]  # torch has no types here
-            aside.wait_stream(torch.cuda.current_stream(self._device))
-            with torch.cuda.stream(aside):  # what is allocated or compiled on a first run cannot be recorded
+            if self._aside is None:
+                self._aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]  # torch has no types here
+            self._aside.wait_stream(torch.cuda.current_stream(self._device))
+            with torch.cuda.stream(self._aside):  # what is allocated or compiled on a first run cannot be recorded
                 for _ in range(2):
                     self._step(inputs, span)
-            torch.cuda.current_stream(self._device).wait_stream(aside)
+            torch.cuda.current_stream(self._device).wait_stream(self._aside)
             graph = torch.cuda.CUDAGraph()
             # On a stream of this device: torch's own is of the one that was current when it was first needed, and
             # would record nothing. Other threads may use the GPU meanwhile, for another model or its translators.
-            with torch.cuda.graph(graph, pool=self._pool, stream=aside, capture_error_mode="thread_local"):
+            with torch.cuda.graph(graph, pool=self._pool, stream=self._aside, capture_error_mode="thread_local"):
                 outputs = self._step(inputs, span)
             self._pool = graph.pool()
             self._recordings[rows, span] = _Recording(graph, inputs, outputs)

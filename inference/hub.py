@@ -13,7 +13,6 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import httpx2
 from huggingface_hub import (
     HfApi,
     constants,
@@ -39,6 +38,11 @@ from huggingface_hub.errors import (
 
 from inference.errors import ModelUnavailable
 from inference.sentences import Sentence
+
+try:
+    import httpx2 as httpx
+except ImportError:  # an older client of the hub, which knows its predecessor
+    import httpx  # type: ignore[no-redef]
 
 logger = logging.getLogger(__name__)
 
@@ -496,14 +500,14 @@ _TEMPLATES: Sequence[tuple[type[BaseException], Template]] = (
         "download the model first.",
     ),
     (
-        httpx2.TimeoutException,
+        httpx.TimeoutException,
         "The hub at {hub} did not answer in time, so {repository} could not be fetched. Check the network and try "
         "again.",
     ),
-    (httpx2.RemoteProtocolError, _CUT),
-    (httpx2.ReadError, _CUT),
+    (httpx.RemoteProtocolError, _CUT),
+    (httpx.ReadError, _CUT),
     (
-        httpx2.TransportError,
+        httpx.TransportError,
         "The hub at {hub} cannot be reached, and {repository} is not in {folder} yet. Check the network, or download "
         "it first where there is one.",
     ),
