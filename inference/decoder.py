@@ -154,12 +154,18 @@ class Decoder:
     def compile(self, wanted: bool = True, *, backend: str = "inductor") -> None:
         """Lets torch make fewer and larger kernels of each layer, once for all layers, when one first runs; or not."""
         # The layers of all models have their code in common, and so the limit of how often it is compiled.
-        limit = {"recompile_limit": 64} if "recompile_limit" in signature(torch.compile).parameters else {}
-        if not limit:  # a torch before 2.13, whose settings are those of the process; later those of a thread
+        more: dict[str, Any] = {}
+        if "recompile_limit" in signature(torch.compile).parameters:
+            more["recompile_limit"] = 64
+        else:  # an older torch, whose settings are those of the process; those of a newer one are a thread's
             torch._dynamo.config.recompile_limit = 64
+        if backend == "inductor":
+            # What a product takes is computed before it, not anew for each of its thousands of outputs: left to itself,
+            # the compiler puts norms and GELU into the sums as which `inference.linear` writes products of one row.
+            more["options"] = {"realize_reads_threshold": 1}
         for module in (*self.layers, self._head):
             if wanted:
-                module.compile(dynamic=True, backend=backend, **limit)
+                module.compile(dynamic=True, backend=backend, **more)
             else:
                 module._compiled_call_impl = None
 

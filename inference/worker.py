@@ -24,7 +24,10 @@ from inference.sentences import Sentence
 
 logger = logging.getLogger(__name__)
 
-_OUT_OF_MEMORY = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+_CUDA = ("CUDA error: ", "CUDA driver error: ", "Triton Error [CUDA]: ")
+"""How errors of a GPU begin: those of torch's own kernels, then those of compiled ones, which no class tells apart."""
+
+_OUT_OF_MEMORY = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", *(f"{sign}out of memory" for sign in _CUDA))
 """What libraries say that have no error of their own for it."""
 
 STEPS_BETWEEN = 2
@@ -230,4 +233,6 @@ def is_lost_device(error: BaseException) -> bool:
     """Whether a GPU failed in a way after which this process cannot use it any more."""
     if is_out_of_memory(error):
         return False
-    return isinstance(error, torch.AcceleratorError) or (isinstance(error, RuntimeError) and "CUDA error" in str(error))
+    return isinstance(error, torch.AcceleratorError) or (
+        isinstance(error, RuntimeError) and any(sign in str(error) for sign in _CUDA)
+    )

@@ -175,3 +175,26 @@ def test_a_step_that_a_gpu_records_looks_at_no_value(model, processor, rows: int
 
     assert chosen.shape == (3, rows)
     assert chosen.device.type == "meta"
+
+
+@pytest.mark.parametrize("kind", ["none", "int8"])
+def test_compiled_layers_write_the_tokens_of_those_that_are_not(model, processor, kind: str):
+    changed = copy.deepcopy(model)
+    if kind != "none":
+        decoder.quantize(changed, kind, torch.device("cpu"))
+    counts = [6, 9, 4]
+    plain: Batch[Sequence] = Batch(changed, processor, slots=4, padded=True)
+    compiled: Batch[Sequence] = Batch(changed, processor, slots=4, padded=True)
+    compiled._decoder.compile(backend="aot_eager")
+
+    assert ids(decoded(compiled, processor, counts)) == ids(decoded(plain, processor, counts))
+
+
+def test_torch_knows_what_its_compiler_is_told(model, processor):
+    batch: Batch[Sequence] = Batch(model, processor, slots=1)
+
+    batch._decoder.compile()  # nothing is compiled before it runs; a setting that is unknown raises at once
+    batch._decoder.compile(False)
+
+    [row] = decoded(batch, processor, [2])
+    assert len(row) == 2

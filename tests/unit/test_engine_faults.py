@@ -94,6 +94,10 @@ def no_room_for_a_library() -> Fault:
     return raising(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"))
 
 
+def no_room_for_a_kernel() -> Fault:
+    return raising(RuntimeError("Triton Error [CUDA]: out of memory"))
+
+
 def passing(_: Batch[Row]) -> None:
     """No fault: a step that goes well."""
 
@@ -118,7 +122,13 @@ def reading(*generations: Generation) -> Iterator[list[list[int] | BaseException
 
 
 @pytest.mark.parametrize(
-    ("where", "fault"), [("add", out_of_memory), ("step", out_of_memory), ("step", no_room_for_a_library)]
+    ("where", "fault"),
+    [
+        ("add", out_of_memory),
+        ("step", out_of_memory),
+        ("step", no_room_for_a_library),
+        ("step", no_room_for_a_kernel),
+    ],
 )
 def test_a_lack_of_memory_is_overcome_alone_and_nobody_loses_a_token(lab, model, processor, where, fault) -> None:
     expected = [generate(model, processor, picture(seed), "cap en", 12) for seed in range(3)]
@@ -263,6 +273,10 @@ def test_a_worker_that_dies_again_and_again_is_reported_once_and_the_engine_says
     [
         pytest.param(torch.AcceleratorError("an illegal memory access was encountered", 700), id="as torch says it"),
         pytest.param(RuntimeError("CUDA error: device-side assert triggered"), id="as libraries say it"),
+        pytest.param(RuntimeError("CUDA driver error: unspecified launch failure"), id="as compiled kernels say it"),
+        pytest.param(
+            RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered"), id="as Triton does"
+        ),
     ],
 )
 def test_a_lost_device_is_reported_and_no_worker_tries_it_again(lab, error) -> None:
