@@ -123,7 +123,9 @@ class Int4Linear(Linear):
             first, second = values.to(torch.uint8).view(outputs, -1, 2, self._group // 2).unbind(2)
             packed = (first | second << 4).flatten(1)
         super().__init__(packed, bias)
-        both = torch.stack((scale.t(), zero.t()), dim=2).to(torch.bfloat16).contiguous()
+        both = torch.stack((scale, zero), dim=2).to(torch.bfloat16)
+        if self._packed_by_torch:  # whose product takes group after group; elsewhere those of a row are read together
+            both = both.transpose(0, 1).contiguous()
         self.register_buffer("scales_and_zeros", both, persistent=False)
 
     @staticmethod
@@ -143,7 +145,8 @@ class Int4Linear(Linear):
         if self._packed_by_torch and len(x) <= _ROWS_BY_VECTOR:
             half = x.to(torch.bfloat16)
             return torch._weight_int4pack_mm_for_cpu(half, self.weight, self._group, self.scales_and_zeros).to(x.dtype)
-        scale, zero = self.scales_and_zeros.to(x.dtype).permute(2, 1, 0).unsqueeze(3)  # each (outputs, groups, 1)
+        both = self.scales_and_zeros.transpose(0, 1) if self._packed_by_torch else self.scales_and_zeros
+        scale, zero = both.to(x.dtype).unsqueeze(3).unbind(2)  # each (outputs, groups, 1)
         first, second = (((half.to(x.dtype) - 8) * scale + zero) for half in self._halves())
         if _is_one_sum(x):
             first_x, second_x = x.view(-1, 2, self._group // 2).unbind(1)
@@ -153,10 +156,11 @@ class Int4Linear(Linear):
 
     def _halves(self) -> tuple[torch.Tensor, torch.Tensor]:
         """The values, 0 to 15, of the first and of the second half of each group: (outputs, groups, inputs)."""
-        outputs, half = self.scales_and_zeros.shape[1], self._group // 2
+        half = self._group // 2
         if not self._packed_by_torch:
-            packed = self.weight.view(outputs, -1, half)
+            packed = self.weight.view(len(self.weight), -1, half)
             return packed & 15, packed >> 4
+        outputs = self.scales_and_zeros.shape[1]
         rows = (_INT4_ROWS if torch.backends.cpu.get_cpu_capability() == "AVX512" else _INT4_ROWS // 2) // 2
         blocks = self.weight.view(outputs // rows // 2, -1, rows)  # (block, input, row): its first half of rows low
         values = torch.cat((blocks & 15, blocks >> 4), dim=2).transpose(1, 2).reshape(outputs, -1, 2, half)
