@@ -10,7 +10,7 @@ from html import escape
 
 from inference.differences import Pair, Piece
 from inference.types import Detection, Timing
-from ui.markup import Words
+from ui.markup import Words, box
 
 STAGES = ("queue", "vision", "prefill", "decode", "total")
 """The parts of `Timing` that have a row."""
@@ -120,9 +120,8 @@ def _pair(pair: Pair, words: Words) -> str:
 def _place(thing: Detection | None) -> str:
     if thing is None:
         return "–"
-    x_min, y_min, x_max, y_max = (round(edge) for edge in thing.box)
     score = "" if thing.score is None else f"{thing.score:.0%} "
-    return f'{score}<span class="box">{x_min}, {y_min} – {x_max}, {y_max}</span>'
+    return score + box(thing)
 
 
 def _took(timing: Timing, stage: str, words: Words) -> str:

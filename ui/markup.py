@@ -277,7 +277,7 @@ def _row(
         f"<td>{swatch}{_label(detection, words) if size and detection.label.strip() else escape(detection.label)}</td>",
         *([f'<td lang="es">{escape(detection.translated_label or "")}</td>'] if translated else []),
         f"<td>{_score(detection.score)}</td>",
-        f'<td class="box">{_box(detection)}</td>',
+        f"<td>{box(detection)}</td>",
     ]
     place = f' data-place="{_place(detection, size)}" style="--colour:{_css(colour)}"' if size else ""
     return f"<tr{place}>{''.join(cells)}</tr>"
@@ -319,9 +319,10 @@ def _score(score: float | None) -> str:
     return f'<span class="score" style="--share:{score:.0%}">{score:.0%}</span>'
 
 
-def _box(detection: Detection) -> str:
+def box(detection: Detection) -> str:
+    """The corners of a box in whole pixels; a line may end between the two, not in one."""
     x_min, y_min, x_max, y_max = (round(edge) for edge in detection.box)
-    return f"{x_min}, {y_min} – {x_max}, {y_max}"
+    return f'<span class="box"><span>{x_min}, {y_min} –</span> <span>{x_max}, {y_max}</span></span>'
 
 
 def intro(sentence: str) -> str:

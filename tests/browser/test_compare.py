@@ -174,8 +174,11 @@ def test_things_are_paired_by_place_and_name_and_fit_a_narrow_screen(compare: Co
     expect(compare.page.locator("#compare-differences")).to_contain_text("They differ about 3 of 4 things.")
     for side in ("left", "right"):
         expect(compare.side(side).locator("img"), side).to_be_visible()
-    compare.page.set_viewport_size({"width": 390, "height": 800})
-    compare.page.wait_for_function("innerWidth === 390")
+    for width in (820, 390):
+        compare.page.set_viewport_size({"width": width, "height": 800})
+        compare.page.wait_for_function(f"innerWidth === {width}")
+        frame = compare.page.locator(".table-frame").first
+        assert frame.evaluate("frame => frame.scrollWidth <= frame.clientWidth"), f"table cut, {width} pixels"
     assert compare.page.evaluate("document.documentElement.scrollWidth") <= 390, "scrolls sideways"
 
 
