@@ -312,5 +312,7 @@ def _text_field(name: str, texts: Texts, *, prefix: str) -> gr.Textbox:
         info=texts.later(f"{name}.info") if has_info else None,
         visible=False,
         max_length=MAX_TEXT_CHARACTERS,
+        # A telephone would begin what is typed with a capital, as a sentence, and models tell those apart.
+        html_attributes=gr.InputHTMLAttributes(autocapitalize="none"),
         elem_id=f"{prefix}{name}",
     )

@@ -34,3 +34,23 @@ document.addEventListener("click", (event) => {
   if (!event.target.closest("button")) return;
   document.querySelectorAll(".media").forEach((field) => notesOf(field).forEach((note) => note?.setAttribute("hidden", "")));
 });
+
+// A file that is pasted, or falls beside a field, is for the open tab: a browser would leave the page and show it.
+const take = (event, transfer) => {
+  const fields = [...document.querySelectorAll(".media")];
+  const input = fields.find((field) => field.offsetParent)?.querySelector("input[type=file]");
+  if (event.defaultPrevented || !input || !transfer?.files.length) return;
+  event.preventDefault();
+  input.files = transfer.files;
+  input.dispatchEvent(new Event("change"));
+};
+
+document.addEventListener("paste", (event) => {
+  // What is copied from a document may be a picture of the text beside it.
+  const typed = event.target.matches?.("input, textarea") && event.clipboardData?.types.includes("text/plain");
+  if (!typed) take(event, event.clipboardData);
+});
+document.addEventListener("dragover", (event) => {
+  if (event.dataTransfer?.types.includes("Files")) event.preventDefault();
+});
+document.addEventListener("drop", (event) => take(event, event.dataTransfer));

@@ -1,13 +1,15 @@
 """What the page does by itself, whatever the model says, in a real browser on stand-ins."""
 
 import re
+from base64 import b64encode
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from inference.errors import Busy
 from inference.hosting import ModelStatus
@@ -49,6 +51,7 @@ def test_the_form_shows_what_a_task_needs_and_keeps_what_was_typed(visit: Any, u
     visitor.field("Question").fill("what is it?")
     visitor.choose("Find")
     expect(visitor.field("Things to look for"), "a field of its own").to_have_value("")
+    expect(visitor.field("Things to look for"), "on a telephone").to_have_attribute("autocapitalize", "none")
     visitor.choose("Answer")
     expect(visitor.field("Question"), "kept").to_have_value("what is it?")
 
@@ -177,6 +180,54 @@ def test_a_picture_stays_when_a_file_of_another_kind_comes(visit: Any, url: str,
     visitor.run()
     expect(page.locator(ANSWER)).to_have_text("two red boats")
     expect(page.get_by_role("alert")).to_have_count(0)
+
+
+BRING = """async ([kind, data, target, content]) => {
+  const files = new DataTransfer();
+  const bytes = Uint8Array.from(atob(content), (sign) => sign.charCodeAt(0));
+  files.items.add(new File([bytes], "brought.png", { type: "image/png" }));
+  if (target.endsWith("textarea")) files.setData("text/plain", "moon");
+  const options = { bubbles: true, cancelable: true, [data]: files };
+  const event = kind === "paste" ? new ClipboardEvent(kind, options) : new DragEvent(kind, options);
+  return !document.querySelector(target).dispatchEvent(event);
+}"""
+
+
+def test_a_picture_that_is_pasted_or_falls_beside_its_field_comes_to_the_open_tab(
+    visit: Any, url: str, picture: Path
+) -> None:
+    content = b64encode(picture.read_bytes()).decode("ascii")
+    page = visit(url).page
+
+    def bring(kind: str, target: str) -> bool:
+        data = "clipboardData" if kind == "paste" else "dataTransfer"
+        return bool(page.evaluate(BRING, [kind, data, target, content]))
+
+    assert bring("dragover", "h1"), "nothing can be dropped there else"
+    assert bring("drop", "h1"), "the browser goes to the picture"
+    expect(page.locator("#picture img")).to_be_visible()
+    page.get_by_role("tab", name="Many pictures").click()
+    for count in (1, 2):
+        assert bring("paste", "body")
+        expect(page.locator("#batch-pictures img"), "one more").to_have_count(count)
+    page.get_by_role("tab", name="Video").click()
+    assert bring("paste", "body")
+    expect(page.get_by_role("alert")).to_contain_text("Only videos can be added here")
+
+    page.get_by_role("tab", name="Compare").click()
+    held: list[Route] = []
+    page.route("**/upload?*", lambda upload: held.append(upload))
+    page.locator("#compare-task").get_by_role("radio", name="Answer", exact=True).check()
+    expect(page.locator("#compare-question")).to_be_visible()
+    assert not bring("paste", "#compare-question textarea"), "text is wanted there"
+    assert bring("paste", "body")
+    told = page.locator("#compare-picture").get_by_text("Uploading 1 file")
+    expect(told).to_be_visible()
+    ground = "part => getComputedStyle(part).backgroundColor"
+    assert told.evaluate(ground) == "rgba(0, 0, 0, 0)", "the words of an upload are no bar"
+    for upload in held:
+        upload.continue_()
+    expect(page.locator("#compare-picture img")).to_be_visible()
 
 
 def test_an_error_leaves_what_was_written_and_says_what_happened(
@@ -376,11 +427,11 @@ def test_whoever_runs_by_the_keyboard_goes_on_by_it(
 
 
 def test_what_was_found_is_whole_on_a_narrow_screen(
-    visit: Any, url: str, pipeline: StandInPipeline, picture: Path
+    visit: Any, url: str, pipeline: StandInPipeline, picture: Path, tmp_path: Path
 ) -> None:
     pipeline.things = (
-        thing("mushroom", (10, 10, 40, 40), 1),
-        thing("a thing with quite a long name for its size", (50, 20, 90, 70), 1),
+        thing("mushroom", (10, 10, 40, 40), 1, translated_label="seta"),
+        thing("a thing with quite a long name for its size", (50, 20, 90, 70), 1, translated_label="una cosa"),
     )
     visitor = visit(url, viewport={"width": 390, "height": 1100})
     page = visitor.page
@@ -408,6 +459,29 @@ def test_what_was_found_is_whole_on_a_narrow_screen(
             assert label["y"] <= middle <= label["y"] + label["height"], f"colour beside its label, {width} pixels"
         frame = page.locator("#rows .table-frame")
         assert frame.evaluate("frame => frame.scrollWidth <= frame.clientWidth"), f"table cut, {width} pixels"
+
+    page.emulate_media(forced_colors="active")
+    assert len(colours_of(page.locator("#threshold input[type=range]"))) > 1, "a slider in the colours of a system"
+    switch = page.get_by_label("In Spanish too")
+    switch.check()
+    ticked = switch.screenshot()
+    switch.uncheck()
+    assert switch.screenshot() != ticked, "a tick in the colours of a system"
+    page.emulate_media(forced_colors="none")
+
+    flat = tmp_path / "flat.png"
+    Image.new("RGB", (800, 5)).save(flat)
+    pipeline.things = (replace(thing("line", (10, 0, 40, 4), 1), mask=None),)
+    visitor.upload(flat)
+    visitor.run()
+    expect(cells).to_have_text(["line"])
+    with page.expect_download():
+        page.locator("#drawn").get_by_role("button", name="Download").click()
+
+
+def colours_of(part: Locator) -> set[Any]:
+    """What is seen of a part of the page."""
+    return {colour for _, colour in Image.open(BytesIO(part.screenshot())).convert("RGB").getcolors(1 << 24) or ()}
 
 
 def test_the_page_is_as_dark_as_the_browser_and_the_name_of_a_picture_can_be_read_over_it(
