@@ -34,14 +34,8 @@ PACKING: dict[str, Any] = {
     "concurrency_limit": 2,
 }
 
-SAVE = """(file) => {
-  if (!file) return;
-  const link = document.createElement("a");
-  link.href = file.url;
-  link.download = file.orig_name;
-  link.click();
-}"""
-"""Hands a file that was just made to the browser, as a click on a link to it would."""
+SAVE = "(file) => saveFile(file)"
+"""What becomes of a file that was made; the function is in `assets/scripts/downloads.js`."""
 
 
 @dataclass(frozen=True, slots=True)
