@@ -96,6 +96,14 @@ def test_taking_metadata_out_changes_no_outcome_and_no_pixel() -> None:
         assert open_picture(cleaned).tobytes() == before.tobytes(), case.name
 
 
+@pytest.mark.parametrize("marker", [0xE1, 0xED, 0xFE], ids=["XMP", "Photoshop's", "a comment"])
+def test_what_a_photograph_says_beside_its_pixels_is_taken_out(marker: int) -> None:
+    said = b"http://ns.adobe.com/xap/1.0/\0 taken at 48.2 N 16.4 E"
+    plain = encoded(noise(), "JPEG")
+    photograph = plain[:2] + bytes([0xFF, marker]) + (len(said) + 2).to_bytes(2, "big") + said + plain[2:]
+    assert said not in without_metadata(photograph)
+
+
 @pytest.fixture
 def odd_files(tmp_path: Path) -> Iterator[dict[str, tuple[str, str]]]:
     """Sources that are no plain files or have odd names: what they are -> where, and what must become of it."""

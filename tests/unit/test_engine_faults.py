@@ -62,8 +62,8 @@ class Lab:
         make = functools.partial(Frail, model, processor, slots=3, faults=self.faults, sizes=self.sizes)
         self.engine = Engine(model, processor, queue_size=6, make_batch=make, **options)
 
-    def submit(self, seed: int, limit: int = 12, **options: object) -> Generation:
-        return self.engine.submit(picture(seed), "cap en", max_new_tokens=limit, **options)
+    def submit(self, seed: int, limit: int = 12, prompt: str = "cap en", **options: object) -> Generation:
+        return self.engine.submit(picture(seed), prompt, max_new_tokens=limit, **options)
 
 
 @pytest.fixture
@@ -371,6 +371,7 @@ def test_the_same_question_again_is_answered_at_once_and_says_so(lab) -> None:
     [
         pytest.param(1, 12, {}, id="another picture"),
         pytest.param(0, 11, {}, id="another limit"),
+        pytest.param(0, 12, {"prompt": "ocr"}, id="another prompt"),
         pytest.param(0, 12, {"ignore_eos": True}, id="measuring"),
     ],
 )
