@@ -146,6 +146,7 @@ def launch_options(settings: Settings, page: Page, *, routes: Sequence[BaseRoute
         "app_kwargs": app,
         "show_error": False,
         "run_history": False,
+        "enable_monitoring": False,  # or each visit of /monitoring prints the key to it
         "footer_links": ["api", "gradio", "settings"],
         "state_session_capacity": 1024,
         "theme": build_theme(),
