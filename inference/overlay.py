@@ -84,7 +84,7 @@ def legend(
     groups: dict[str, list[Detection]] = {}
     for detection in detections:
         groups.setdefault(_key(detection.label), []).append(detection)
-    return [(_name(group[0], language), colours[group[0].label], len(group)) for group in groups.values()]
+    return [(name_of(group[0], language), colours[group[0].label], len(group)) for group in groups.values()]
 
 
 def draw(
@@ -163,7 +163,8 @@ def _slot(key: str) -> int:
     return zlib.crc32(key.encode("utf-8", "surrogatepass")) % len(_PALETTE)
 
 
-def _name(detection: Detection, language: str) -> str:
+def name_of(detection: Detection, language: str) -> str:
+    """What a thing is called in a language, "en" or "es"."""
     name = (language == "es" and detection.translated_label) or detection.label
     return name or ("objeto" if language == "es" else "object")
 
@@ -241,7 +242,7 @@ def _draw_labels(
     for detection in detections:
         score = "" if detection.score is None else f"{round(100 * detection.score)} %"
         room = canvas.width - 2 * across
-        text = _written(_name(detection, language))
+        text = _written(name_of(detection, language))
         tail = font.getlength(score) + (gap if text else 0) if score else 0.0
         name = _fitting(text, font, room - tail)
         if text and not name:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from inference import overlay
 from inference.differences import Pair, Piece
 from inference.types import Detection, Timing
-from ui.markup import Words, box
+from ui.markup import Words, box, nothing
 
 STAGES = ("queue", "vision", "prefill", "decode", "total")
 """The parts of `Timing` that have a row."""
@@ -24,11 +25,13 @@ class Passage:
         pieces: The text, with what differs from the other side.
         language: Of the text.
         heading: What it is, or empty if that is plain.
+        task: What was asked.
     """
 
     pieces: Sequence[Piece]
     language: str = "en"
     heading: str = ""
+    task: str = ""
 
 
 def side(title: str, *, status: str = "", notes: str = "", passages: Iterable[Passage] = (), words: Words) -> str:
@@ -97,7 +100,7 @@ def _heading(words: Words) -> str:
 def _passage(passage: Passage, words: Words) -> str:
     heading = f"<h4>{escape(passage.heading)}</h4>" if passage.heading else ""
     if not any(piece.text.strip() for piece in passage.pieces):
-        return f'{heading}<p class="answer-text nothing" data-testid="side-answer">{words("result.nothing")}</p>'
+        return f'{heading}<p class="answer-text nothing" data-testid="side-answer">{words(nothing(passage.task))}</p>'
     text = "".join(map(_piece, passage.pieces))
     return f'{heading}<p class="answer-text" data-testid="side-answer" lang="{escape(passage.language)}">{text}</p>'
 
@@ -108,7 +111,8 @@ def _piece(piece: Piece) -> str:
 
 
 def _pair(pair: Pair, words: Words) -> str:
-    names = list(dict.fromkeys(thing.label for thing in (pair.left, pair.right) if thing is not None))
+    shown = "es" if words.language == "es" else "en"
+    names = list(dict.fromkeys(overlay.name_of(thing, shown) for thing in (pair.left, pair.right) if thing is not None))
     overlap = f"{pair.overlap:.0%}" if pair.left is not None and pair.right is not None else "–"
     return (
         f'<tr class="{pair.kind}"><td>{escape(" / ".join(names))}</td>'

@@ -147,10 +147,10 @@ class Comparison:
             if (against := others.get(language)) is not None:
                 compared = compare_words(*((text, against) if number == 0 else (against, text)))
                 pieces = compared.right if number else compared.left
-            yield Passage(pieces, language=language)
+            yield Passage(pieces, language=language, task=result.task)
         if self._way == "spanish" and number == 1:
             heading = self._words.now("compare.from_english")
-            yield Passage((Piece(result.text, differs=False),), language="en", heading=heading)
+            yield Passage((Piece(result.text, differs=False),), language="en", heading=heading, task=result.task)
 
     def _texts(self, result: Result, number: int) -> dict[str, str]:
         """The texts of a result that are compared with the other side's, by their languages."""

@@ -51,6 +51,11 @@ def empty(sentence: str) -> str:
     return f'<p class="empty">{sentence}</p>'
 
 
+def nothing(task: str) -> str:
+    """Key of what is said where the model wrote nothing."""
+    return "result.no_text" if task == "read_text" else "result.nothing"
+
+
 def answer(
     text: str,
     *,
@@ -59,6 +64,7 @@ def answer(
     language: str = "",
     naming: Naming | None = None,
     heading: str = "result.answer",
+    task: str = "",
 ) -> str:
     """An answer in words, and beside it the Spanish one if there is one.
 
@@ -69,16 +75,24 @@ def answer(
         language: Code of the language that the model wrote in, or empty if nobody knows.
         naming: Makes words of the text buttons that look for what they name; None for a text in which none does.
         heading: Key of what it is called where it is not named by its language.
+        task: What was asked.
     """
     pieces = [(text, None)] if naming is None else list(naming.pieces(text))
     body = _words(pieces, words)
     cards = []
     if not (language == "es" and translation == text):
         named_by = "result.english" if language == "en" and translation is not None else heading
-        cards.append(_card(text, body=body, heading=words(named_by), words=words, language=language))
+        cards.append(_card(text, body=body, heading=words(named_by), words=words, language=language, task=task))
     if translation is not None:
         cards.append(
-            _card(translation, body=escape(translation), heading=words("result.spanish"), words=words, language="es")
+            _card(
+                translation,
+                body=escape(translation),
+                heading=words("result.spanish"),
+                words=words,
+                language="es",
+                task=task,
+            )
         )
     named = any(name for _, name in pieces)
     hint = f'<p class="hint">{words("word.hint")}</p>' if named else ""
@@ -249,12 +263,12 @@ def _asks(name: str, task: str) -> str:
     return f'data-event="click" data-task="{task}" data-word="{escape(name)}"'
 
 
-def _card(text: str, *, body: str, heading: str, words: Words, language: str = "") -> str:
+def _card(text: str, *, body: str, heading: str, words: Words, language: str, task: str) -> str:
     attribute = f' lang="{escape(language)}"' if language else ""
     shown = (
         f'<p class="answer-text" data-testid="answer" dir="auto"{attribute}>{body}</p>'
         if text.strip()
-        else f'<p class="answer-text nothing" data-testid="answer">{words("result.nothing")}</p>'
+        else f'<p class="answer-text nothing" data-testid="answer">{words(nothing(task))}</p>'
     )
     copy = (
         f'<button type="button" class="copy" data-copied="{words("result.copied")}">{words("result.copy")}</button>'
@@ -449,7 +463,7 @@ def _said_of(row: RunRow, words: Words) -> str:
     elif result.text.strip():
         said = f'<p dir="auto">{escape(result.text)}</p>'
     else:
-        said = "" if problems else f'<p class="quiet">{words("run.nothing")}</p>'
+        said = "" if problems else f'<p class="quiet">{words(nothing(result.task))}</p>'
     if result.translation is not None and not (result.detections and shown == "es"):
         said += f'<p lang="es">{escape(subtitles.said(result, "es"))}</p>'
     return said + problems

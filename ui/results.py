@@ -125,6 +125,7 @@ class Results:
             language=language,
             naming=names,
             heading=heading_of(result.task),
+            task=result.task,
         )
         return update | {self.answer: shown}
 

@@ -123,7 +123,7 @@ def _said(result: Result, words: Words) -> str:
         return text
     if result.problems:
         return words.tell(result.problems[-1])
-    return words.now("result.nothing")
+    return words.now(markup.nothing(result.task))
 
 
 def _with_mask(thing: Detection, mask: dict[str, Any] | None) -> Detection:

@@ -4,8 +4,10 @@ import re
 
 import pytest
 
+from inference.differences import Pair
 from inference.types import Detection
 from ui import markup
+from ui.compare_markup import thing_differences
 from ui.markup import Words
 from ui.naming import Naming, language_of
 from ui.texts import Texts
@@ -49,6 +51,15 @@ def test_what_comes_from_outside_is_escaped(made, text: str) -> None:
 
 def test_an_empty_answer_says_so() -> None:
     assert WORDS("result.nothing") in markup.answer(" \n", translation=None, words=WORDS)
+    assert WORDS("result.no_text") in markup.answer("", translation=None, words=WORDS, task="read_text")
+
+
+def test_things_that_differ_are_called_as_in_the_drawings_beside_them() -> None:
+    boat, translated = (Detection("boat", (0, 0, 9, 9), 0.5, translated_label=label) for label in (None, "barco"))
+    pairs = [Pair(translated, None), Pair(None, boat)]
+    spanish = thing_differences(pairs, words=Words(Texts.read(), "es"))
+    assert re.findall("<td>(barco|boat)</td>", spanish) == ["barco", "boat"]
+    assert re.findall("<td>(barco|boat)</td>", thing_differences(pairs, words=WORDS)) == ["boat", "boat"]
 
 
 @pytest.mark.parametrize(
