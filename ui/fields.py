@@ -17,6 +17,8 @@ from ui.context import PRIVATE, Context
 from ui.faults import sentence
 from ui.texts import Texts
 
+_SHOWN_BY_FEW = (".tif", ".tiff")  # browsers
+
 
 def build_picture(context: Context, *, prefix: str = "", height: int = 260) -> Picture:
     """Puts the place for one picture on the page.
@@ -36,6 +38,7 @@ def build_picture(context: Context, *, prefix: str = "", height: int = 260) -> P
         elem_classes="media",
     )
     build_refusal(context.texts, f"{prefix}picture", "picture.only", megabytes=context.limits.max_megabytes)
+    _build_hidden(context.texts.later("picture.no_device"), elem_id=f"{prefix}picture-no-device")
     note = components.html("", elem_id=f"{prefix}picture-note")
     # The browser shows an empty frame for what it cannot open. A second picture may come before the first is looked at.
     picture.change(_checker(context), picture, note, trigger_mode="always_last", **PRIVATE)
@@ -51,12 +54,15 @@ def build_refusal(texts: Texts, field: str, key: str, *, megabytes: float) -> No
         key: Of the sentence that says what kind of files it takes.
         megabytes: How large they may be, in units of 1024 × 1024 bytes.
     """
-    # Gradio translates one text of an HTML component.
-    note = '<p class="note error" role="alert" {more} hidden>{text}</p>'
-    components.html(note.format(more="", text=texts.later(key)), elem_id=f"{field}-only")
     most = f'data-most="{int(megabytes * 2**20)}"'
     too_large = f"{texts.later('files.too_large')} {megabytes:g} MB."
-    components.html(note.format(more=most, text=too_large), elem_id=f"{field}-too-large")
+    _build_hidden(texts.later(key), elem_id=f"{field}-only")
+    _build_hidden(too_large, more=most, elem_id=f"{field}-too-large")
+
+
+def _build_hidden(text: str, *, elem_id: str, more: str = "") -> None:
+    """A note that `files.js` shows; of its own, since gradio translates one text of an HTML component."""
+    components.html(f'<p class="note error" role="alert" {more} hidden>{text}</p>', elem_id=elem_id)
 
 
 def _checker(context: Context) -> Callable[..., str]:
@@ -71,6 +77,8 @@ def _checker(context: Context) -> Callable[..., str]:
             return ""
         except InvalidPicture as error:
             return markup.notes([sentence(error, context.words(visitor))], tone="error")
+        if picture is not None and Path(picture).suffix.lower() in _SHOWN_BY_FEW:
+            return markup.notes([context.words(visitor).now("picture.unseen")])
         return ""
 
     return check

@@ -1,7 +1,8 @@
 // A file of another kind or size than its field takes is refused in the page's language, before gradio hears of it:
 // gradio's own words are English, cover the field and name another limit, and one file would keep out all others.
 
-const notesOf = (field) => ["only", "too-large"].map((name) => document.querySelector(`#${field.id}-${name} .note`));
+const notesOf = (field) =>
+  ["only", "too-large", "no-device"].map((name) => document.querySelector(`#${field.id}-${name} .note`));
 
 const refuse = (event, files) => {
   const field = event.target.closest?.(".media");
@@ -33,6 +34,16 @@ document.addEventListener("drop", (event) => refuse(event, event.dataTransfer?.f
 document.addEventListener("click", (event) => {
   if (!event.target.closest("button")) return;
   document.querySelectorAll(".media").forEach((field) => notesOf(field).forEach((note) => note?.setAttribute("hidden", "")));
+});
+
+// Gradio says nothing where a camera or the clipboard is not there, or not allowed.
+addEventListener("unhandledrejection", (event) => {
+  const isRefusal = ["NotAllowedError", "NotFoundError", "NotReadableError"].includes(event.reason?.name);
+  const field = [...document.querySelectorAll(".media")].find((one) => one.offsetParent);
+  const note = field && notesOf(field)[2];
+  if (!isRefusal || !note) return;
+  event.preventDefault();
+  note.hidden = false;
 });
 
 // A file that is pasted, or falls beside a field, is for the open tab: a browser would leave the page and show it.

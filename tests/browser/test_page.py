@@ -107,8 +107,10 @@ def broken(tmp_path: Path) -> Path:
 
 
 def test_a_broken_picture_is_told_of_at_once_until_another_comes(
-    visit: Any, url: str, broken: Path, picture: Path
+    visit: Any, url: str, broken: Path, picture: Path, tmp_path: Path
 ) -> None:
+    unseen = tmp_path / "scan.tiff"
+    Image.open(picture).save(unseen)
     page = visit(url, locale="es-ES").page
     for tab, prefix in {"Comparar": "compare-", "Una imagen": ""}.items():
         page.get_by_role("tab", name=tab).click()
@@ -118,6 +120,14 @@ def test_a_broken_picture_is_told_of_at_once_until_another_comes(
         expect(alert, f"{tab}: a broken one").to_contain_text("La imagen está dañada o incompleta")
         field.locator("input[type=file]").set_input_files(picture)
         expect(note, f"{tab}: another one").to_be_hidden()
+        field.locator("input[type=file]").set_input_files(unseen)
+        expect(note, f"{tab}: one that the browser cannot show").to_contain_text("se puede preguntar por ella")
+        no_camera = page.locator(f"#{prefix}picture-no-device")
+        expect(no_camera).to_be_hidden()
+        field.get_by_role("button", name="Remove Image").or_(field.get_by_role("button", name="Clear")).first.click()
+        field.get_by_label("camera").or_(field.get_by_label("Capture")).first.click()
+        field.get_by_text("Click to Access Webcam").click()
+        expect(no_camera.get_by_role("alert"), f"{tab}: without a camera").to_contain_text("No se puede usar la cámara")
         field.locator("input[type=file]").set_input_files(broken)
         expect(alert, f"{tab}: a broken one again").to_be_visible()
         field.get_by_role("button", name="Remove Image").click()
