@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import queue
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from multiprocessing.sharedctypes import Synchronized
 from multiprocessing.synchronize import Event
@@ -378,40 +378,8 @@ def train(
     if heads is not None:
         heads.to(device)
     pool = examples.pool
-    seeing, reading = small.layer_matrices(model)
-    chosen = {id(p) for p in (*seeing, *reading)}
-    tower = [*model.model.vision_tower.parameters(), *model.model.multi_modal_projector.parameters()]
-    language = [p for name, p in model.model.language_model.named_parameters() if "embed_tokens" not in name]
-    eyes = Optimiser(
-        matrices=seeing,
-        others=[p for p in tower if id(p) not in chosen],
-        rates=Rates(matrices=5e-4 * rate, others=3.5e-4 * rate),
-    )
-    voice = Optimiser(
-        matrices=reading,
-        others=[p for p in language if id(p) not in chosen] + [vocabulary.words, vocabulary.codes, vocabulary.told],
-        rates=Rates(matrices=2e-3 * rate, others=1.5e-3 * rate),
-    )
-    waves = Optimiser(matrices=[], others=[vocabulary.places], rates=Rates(matrices=0, others=3e-4 * rate))
-    labels = Optimiser(
-        matrices=[], others=[] if heads is None else heads.parameters(), rates=Rates(matrices=0, others=5e-4 * rate)
-    )
-    optimisers = {"eyes": eyes, "voice": voice, "waves": waves, "labels": labels}
-    done_steps, done_seconds = 0, 0.0
-    if path.exists():
-        state = load(path, PART)
-        try:
-            model.load_state_dict(state["model"])
-            vocabulary.load_state_dict(state["vocabulary"])
-            if heads is not None:
-                heads.load_state_dict(state["heads"])
-            for name, optimiser in optimisers.items():
-                optimiser.restore(state["optimisers"][name])
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise TrainingError(
-                f"The save {path} belongs to a model of another shape: move it away to start afresh."
-            ) from error
-        done_steps, done_seconds = state["steps"], state["seconds"]
+    optimisers = _optimisers(model, vocabulary, heads, rate)
+    done_steps, done_seconds = _resume(path, model, vocabulary, heads, optimisers) if path.exists() else (0, 0.0)
     clock = Clock(steps=steps, minutes=minutes, done_steps=done_steps, done_seconds=done_seconds)
     dtype = working_dtype(device)
     mixed, side_by_side = Mixed(model, dtype, copies=lanes), Lanes(lanes)
@@ -502,6 +470,58 @@ def train(
     bar.close()
     keep()
     judge(model, vocabulary.table().detach())
+
+
+def _optimisers(
+    model: PaliGemmaForConditionalGeneration, vocabulary: Vocabulary, heads: dense.Heads | None, rate: float
+) -> dict[str, Optimiser]:
+    """One for each part that learns at its own rate; `rate` multiplies them all."""
+    seeing, reading = small.layer_matrices(model)
+    chosen = {id(p) for p in (*seeing, *reading)}
+    tower = [*model.model.vision_tower.parameters(), *model.model.multi_modal_projector.parameters()]
+    language = [p for name, p in model.model.language_model.named_parameters() if "embed_tokens" not in name]
+    eyes = Optimiser(
+        matrices=seeing,
+        others=[p for p in tower if id(p) not in chosen],
+        rates=Rates(matrices=5e-4 * rate, others=3.5e-4 * rate),
+    )
+    voice = Optimiser(
+        matrices=reading,
+        others=[p for p in language if id(p) not in chosen] + [vocabulary.words, vocabulary.codes, vocabulary.told],
+        rates=Rates(matrices=2e-3 * rate, others=1.5e-3 * rate),
+    )
+    waves = Optimiser(matrices=[], others=[vocabulary.places], rates=Rates(matrices=0, others=3e-4 * rate))
+    labels = Optimiser(
+        matrices=[], others=[] if heads is None else heads.parameters(), rates=Rates(matrices=0, others=5e-4 * rate)
+    )
+    return {"eyes": eyes, "voice": voice, "waves": waves, "labels": labels}
+
+
+def _resume(
+    path: Path,
+    model: PaliGemmaForConditionalGeneration,
+    vocabulary: Vocabulary,
+    heads: dense.Heads | None,
+    optimisers: Mapping[str, Optimiser],
+) -> tuple[int, float]:
+    """Puts a save into all that learns; gives the steps and seconds that lie behind it.
+
+    Raises:
+        TrainingError: It is no save of this model.
+    """
+    state = load(path, PART)
+    try:
+        model.load_state_dict(state["model"])
+        vocabulary.load_state_dict(state["vocabulary"])
+        if heads is not None:
+            heads.load_state_dict(state["heads"])
+        for name, optimiser in optimisers.items():
+            optimiser.restore(state["optimisers"][name])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise TrainingError(
+            f"The save {path} belongs to a model of another shape: move it away to start afresh."
+        ) from error
+    return state["steps"], state["seconds"]
 
 
 @dataclass(frozen=True, slots=True)
