@@ -115,10 +115,9 @@ class Decoder:
         length = embeddings.shape[1]
         hidden = embeddings[0]
         cos, sin = self._cos[1 : length + 1], self._sin[1 : length + 1]  # PaliGemma counts positions from 1
-        for number, (layer, stored) in enumerate(zip(self.layers, cache, strict=True), start=1):
-            is_final = number == len(self.layers)
+        for layer, stored in zip(self.layers, cache, strict=True):
             seen = stored[:, slot : slot + 1, :, :length]
-            hidden = layer(hidden, cos, sin, seen, None, None, only_last=is_final)
+            hidden = layer(hidden, cos, sin, seen, None, None, only_last=layer is self.layers[-1])
         last: torch.Tensor = self._norm(hidden)
         return last
 

@@ -290,8 +290,9 @@ def _place_chip(
         (right - width, bottom - height),
     ]
     # A pile of labels at one place grows downwards and upwards.
-    for other in placed:
-        if _shared(other, (left, top - height, left + width, top + height)):
+    around = _covered(np.array([(left, top - height)]), (width, 2 * height), placed)[0]
+    for other, near in zip(placed, around, strict=True):
+        if near:
             places += [(left, other[3]), (left, other[1] - height)]
 
     # All places at once: in a crowd each is held against a hundred labels.
@@ -322,10 +323,6 @@ def _clip(box: _Rectangle, size: tuple[int, int]) -> _Rectangle:
 
 def _area(box: _Rectangle) -> int:
     return max(0, box[2] - box[0]) * max(0, box[3] - box[1])
-
-
-def _shared(one: _Rectangle, other: _Rectangle) -> int:
-    return _area((max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3])))
 
 
 def _ink(ground: Colour) -> Colour:

@@ -63,7 +63,6 @@ def answer(
     words: Words,
     language: str = "",
     naming: Naming | None = None,
-    heading: str = "result.answer",
     task: str = "",
 ) -> str:
     """An answer in words, and beside it the Spanish one if there is one.
@@ -74,14 +73,13 @@ def answer(
         words: The page's texts.
         language: Code of the language that the model wrote in, or empty if nobody knows.
         naming: Makes words of the text buttons that look for what they name; None for a text in which none does.
-        heading: Key of what it is called where it is not named by its language.
         task: What was asked.
     """
     pieces = [(text, None)] if naming is None else list(naming.pieces(text))
     body = _words(pieces, words)
     cards = []
     if not (language == "es" and translation == text):
-        named_by = "result.english" if language == "en" and translation is not None else heading
+        named_by = "result.english" if language == "en" and translation is not None else _heading(task)
         cards.append(_card(text, body=body, heading=words(named_by), words=words, language=language, task=task))
     if translation is not None:
         cards.append(
@@ -99,11 +97,11 @@ def answer(
     return f'<div class="answers">{"".join(cards)}</div>{hint}'
 
 
-def writing(raw: str, *, words: Words, heading: str = "result.answer") -> str:
-    """The model's output while it is being written, with its loc and seg tokens set back; `heading` as of `answer`."""
+def writing(raw: str, *, words: Words, task: str = "") -> str:
+    """The model's output while it is being written, with its loc and seg tokens set back; `task` as of `answer`."""
     marked = _CODE_TOKEN.sub(lambda match: f'<span class="codes">{match.group()}</span>', escape(raw))
     return (
-        f'<div class="answers"><section class="answer-card"><header><h3>{words(heading)}</h3></header>'
+        f'<div class="answers"><section class="answer-card"><header><h3>{words(_heading(task))}</h3></header>'
         f'<p class="answer-text" data-testid="writing" dir="auto">{marked}'
         '<span class="caret" aria-hidden="true"></span></p></section></div>'
     )
@@ -256,6 +254,11 @@ def _words(pieces: Iterable[tuple[str, str | None]], words: Words) -> str:
         )
         stop = -1
     return "".join(made)
+
+
+def _heading(task: str) -> str:
+    """Key of what the words are called that a task brings, where they are not named by their language."""
+    return "result.question" if task == "ask" else "result.answer"
 
 
 def _asks(name: str, task: str) -> str:

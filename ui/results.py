@@ -71,7 +71,7 @@ class Results:
         line = words.now(key, **told)
         update: Update = {self.status: markup.status([line], live=True)}
         if progress.raw:
-            update[self.answer] = markup.writing(progress.raw, words=words, heading=heading_of(task))
+            update[self.answer] = markup.writing(progress.raw, words=words, task=task)
         return update
 
     def refused(self, message: str) -> Update:
@@ -124,7 +124,6 @@ class Results:
             words=words,
             language=language,
             naming=names,
-            heading=heading_of(result.task),
             task=result.task,
         )
         return update | {self.answer: shown}
@@ -196,11 +195,6 @@ def build(texts: Texts) -> tuple[Results, Look]:
         json=json,
     )
     return results, controls
-
-
-def heading_of(task: str) -> str:
-    """Key of what the words are called that a task brings."""
-    return "result.question" if task == "ask" else "result.answer"
 
 
 def timing_line(result: Result, device: str, words: Words) -> list[str]:

@@ -1,13 +1,18 @@
 // A file of another kind or size than its field takes is refused in the page's language, before gradio hears of it:
 // gradio's own words are English, cover the field and name another limit, and one file would keep out all others.
 
-const notesOf = (field) =>
-  ["only", "too-large", "no-device"].map((name) => document.querySelector(`#${field.id}-${name} .note`));
+const noteOf = (field, name) => document.querySelector(`#${field.id}-${name} .note`);
+const openField = () => [...document.querySelectorAll(".media")].find((field) => field.offsetParent);
+
+const put = (files, input) => {
+  input.files = files;
+  input.dispatchEvent(new Event("change"));
+};
 
 const refuse = (event, files) => {
   const field = event.target.closest?.(".media");
   const input = field?.querySelector("input[type=file]");
-  const [otherKind, tooLarge] = input ? notesOf(field) : [];
+  const [otherKind, tooLarge] = ["only", "too-large"].map((name) => input && noteOf(field, name));
   if (!tooLarge || !files?.length) return;
   const all = [...files];
   const ofKind = all.filter((file) => file.type.startsWith(input.accept.replace("*", "")));
@@ -20,8 +25,7 @@ const refuse = (event, files) => {
   if (fitting.length) {
     const kept = new DataTransfer();
     fitting.forEach((file) => kept.items.add(file));
-    input.files = kept.files;
-    input.dispatchEvent(new Event("change"));
+    put(kept.files, input);
   }
   otherKind.hidden = ofKind.length === all.length;
   tooLarge.hidden = fitting.length === ofKind.length;
@@ -33,14 +37,15 @@ document.addEventListener("drop", (event) => refuse(event, event.dataTransfer?.f
 // Whatever is done next, the refusal has been read.
 document.addEventListener("click", (event) => {
   if (!event.target.closest("button")) return;
-  document.querySelectorAll(".media").forEach((field) => notesOf(field).forEach((note) => note?.setAttribute("hidden", "")));
+  for (const field of document.querySelectorAll(".media"))
+    for (const name of ["only", "too-large", "no-device"]) noteOf(field, name)?.setAttribute("hidden", "");
 });
 
 // Gradio says nothing where a camera or the clipboard is not there, or not allowed.
 addEventListener("unhandledrejection", (event) => {
   const isRefusal = ["NotAllowedError", "NotFoundError", "NotReadableError"].includes(event.reason?.name);
-  const field = [...document.querySelectorAll(".media")].find((one) => one.offsetParent);
-  const note = field && notesOf(field)[2];
+  const field = openField();
+  const note = field && noteOf(field, "no-device");
   if (!isRefusal || !note) return;
   event.preventDefault();
   note.hidden = false;
@@ -48,12 +53,10 @@ addEventListener("unhandledrejection", (event) => {
 
 // A file that is pasted, or falls beside a field, is for the open tab: a browser would leave the page and show it.
 const take = (event, transfer) => {
-  const fields = [...document.querySelectorAll(".media")];
-  const input = fields.find((field) => field.offsetParent)?.querySelector("input[type=file]");
+  const input = openField()?.querySelector("input[type=file]");
   if (event.defaultPrevented || !input || !transfer?.files.length) return;
   event.preventDefault();
-  input.files = transfer.files;
-  input.dispatchEvent(new Event("change"));
+  put(transfer.files, input);
 };
 
 document.addEventListener("paste", (event) => {
