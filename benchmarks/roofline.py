@@ -47,13 +47,16 @@ def token_bytes(model: PaliGemmaForConditionalGeneration, *, positions: int, cac
         cached_bytes: Of one number among keys and values.
     """
     text = model.config.text_config
-    # Fused layers keep their weights beside the views of them that the single ones become: every address counts once.
-    spans = sorted(
-        (tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes)
+    kept = [
+        tensor
         for module in (model.model.language_model.layers, model.lm_head)
         for tensor in (*module.parameters(), *module.buffers())
-    )
-    count = end = 0
+    ]
+    # Fused layers keep their weights beside the views of them that the single ones become: every address counts once.
+    # What oneDNN has packed has no address and no views.
+    count: int = sum(tensor.nbytes for tensor in kept if tensor.is_mkldnn)
+    spans = sorted((tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes) for tensor in kept if not tensor.is_mkldnn)
+    end = 0
     for start, stop in spans:
         count += max(0, stop - max(start, end))
         end = max(end, stop)

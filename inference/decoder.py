@@ -55,7 +55,7 @@ def quantize(model: PaliGemmaForConditionalGeneration, kind: str, device: torch.
     for layer in model.model.language_model.layers:
         for part, name, parts in _FUSED:
             module = getattr(layer, part)
-            fused = fuse([getattr(module, each) for each in parts])
+            fused = fuse([getattr(module, each) for each in parts], pack=False)
             for each in parts:
                 delattr(module, each)
             setattr(module, name, quantized(fused.weight.to(device).contiguous(), fused.bias))

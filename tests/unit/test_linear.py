@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from inference import linear
+from inference import linear, machine
 from inference.linear import Int4Linear, Int8Linear, Linear, fuse, product
 
 
@@ -23,11 +23,21 @@ def error(result: torch.Tensor, x: torch.Tensor, weight: torch.Tensor) -> float:
     return float((result - expected).norm() / expected.norm())
 
 
-@pytest.mark.parametrize("native", [True, False], ids=["a CPU with bfloat16", "a CPU without"])
-@pytest.mark.parametrize("rows", [1, 2, 8, 9, 100])
+PROCESSORS = {"without bfloat16": (False, False), "slow at bfloat16": (True, False), "fast at bfloat16": (True, True)}
+
+
+@pytest.fixture(params=PROCESSORS)
+def processor(request, monkeypatch) -> str:
+    """Which way is taken depends on the processor; every one is right on any, at its own speed."""
+    has, multiplies = PROCESSORS[request.param]
+    monkeypatch.setattr(linear, "has_bfloat16", lambda: has)
+    monkeypatch.setattr(linear, "multiplies_bfloat16", lambda: multiplies)
+    return request.param
+
+
+@pytest.mark.parametrize("rows", [1, 2, 8, 9, 100, 200])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_a_product_is_right_for_any_number_of_rows(monkeypatch, weight, native: bool, rows: int, dtype: torch.dtype):
-    monkeypatch.setattr(linear, "multiplies_bfloat16", lambda: native)
+def test_a_product_is_right_for_any_number_of_rows(monkeypatch, processor, weight, rows: int, dtype: torch.dtype):
     monkeypatch.setattr(linear, "_CONVERTED_ROWS", 50)  # more than one part, the last one smaller
     x, stored = inputs(rows), weight.to(dtype)
 
@@ -35,6 +45,35 @@ def test_a_product_is_right_for_any_number_of_rows(monkeypatch, weight, native: 
 
     assert (result.dtype, result.shape) == (torch.float32, (rows, 192))
     assert error(result, x, stored) < (1e-6 if dtype == torch.float32 else 5e-3)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 8, 9, 100, 200])
+def test_a_layer_of_bfloat16_keeps_each_weight_once_and_multiplies_by_it(processor, weight, rows: int):
+    layers = [nn.Linear(256, 92, bias=False).bfloat16(), nn.Linear(256, 100, bias=False).bfloat16()]
+    whole = torch.cat([layer.weight.data for layer in layers])
+    x = inputs(rows)
+
+    fused = fuse(layers)
+
+    assert error(fused(x), x, whole) < 5e-3
+    assert fused(x).dtype == torch.float32
+    assert fuse(layers) is fused
+    assert fused.weight.nbytes == whole.nbytes
+    if processor != "without bfloat16":
+        assert not any(layer.weight.numel() for layer in layers)
+
+
+def test_bfloat16_is_used_for_large_products_where_it_is_faster(monkeypatch):
+    seconds = {torch.float32: 2.0, torch.bfloat16: 1.0}
+    monkeypatch.setattr(machine, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    monkeypatch.setattr(machine, "_product_seconds", seconds.__getitem__)
+
+    assert machine.multiplies_bfloat16.__wrapped__()
+    seconds[torch.bfloat16] = 4.0
+    assert not machine.multiplies_bfloat16.__wrapped__()
+    monkeypatch.setattr(machine, "has_bfloat16", lambda: False)
+    assert not machine.multiplies_bfloat16.__wrapped__()
 
 
 @pytest.mark.parametrize("where", ["cpu", "elsewhere", "compiled elsewhere"])
