@@ -61,6 +61,8 @@ const changes = new MutationObserver(() => {
 });
 
 const begin = (part, keyed) => {
+  // What was said of an earlier failure is not about this run.
+  document.querySelectorAll("button.toast-close.error").forEach((close) => close.click());
   const pane = tabOf(part).querySelector(".results");
   // It is emptied and filled anew; without its height the page would jump up and down.
   pane.style.minHeight = `${pane.offsetHeight}px`;

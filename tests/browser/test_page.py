@@ -136,6 +136,13 @@ def test_a_broken_picture_is_told_of_at_once_until_another_comes(
     expect(alert).to_be_visible()
     page.locator("#run").click()
     expect(page.locator("#notes"), "an answer about it is refused too").to_contain_text("La imagen está dañada")
+    toast = page.get_by_test_id("toast-body")
+    expect(toast).to_contain_text("La imagen está dañada")
+    field.locator("input[type=file]").set_input_files(picture)
+    expect(note).to_be_hidden()
+    page.locator("#run").click()
+    # It goes by itself after ten seconds.
+    expect(toast, "a new question takes away what was said of the last one").to_have_count(0, timeout=5_000)
 
 
 def drop(page: Page, field: str, *names: str) -> None:
