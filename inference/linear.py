@@ -21,6 +21,9 @@ _ROWS_IN_BFLOAT16 = 128
 _CONVERTED_ROWS = 32_768
 """Rows of weights that are converted at once, so that a vocabulary of 257,216 never stands in float32 as a whole."""
 
+_UNPACKED_ROWS = 512
+"""Rows of int4 that a CPU unpacks at once, a multiple of `_INT4_ROWS`: so few that they stay in its cache."""
+
 _INT4_GROUPS = (128, 64, 32)
 _INT4_ROWS = 64
 """torch packs int4 weights in blocks of 64 rows on a CPU with AVX512 and of 32 on others; a tail looks different."""
@@ -169,24 +172,31 @@ class Int4Linear(Linear):
         if self._packed_by_torch and len(x) <= _ROWS_BY_VECTOR:
             half = x.to(torch.bfloat16)
             return torch._weight_int4pack_mm_for_cpu(half, self.weight, self._group, self.scales_and_zeros).to(x.dtype)
-        both = self.scales_and_zeros.transpose(0, 1) if self._packed_by_torch else self.scales_and_zeros
-        scale, zero = both.to(x.dtype).unsqueeze(3).unbind(2)  # each (outputs, groups, 1)
-        first, second = (((half.to(x.dtype) - 8) * scale + zero) for half in self._halves())
         if _is_one_sum(x):
+            first, second = self._unpacked(slice(None), x.dtype)
             first_x, second_x = x.view(-1, 2, self._group // 2).unbind(1)
             y: torch.Tensor = (first * first_x + second * second_x).sum(dim=(1, 2), dtype=torch.float32)
             return y.to(x.dtype).unsqueeze(0)
-        return functional.linear(x, torch.cat((first, second), dim=2).flatten(1))
+        size = _UNPACKED_ROWS if self._packed_by_torch else _CONVERTED_ROWS
+        parts = (slice(start, start + size) for start in range(0, len(self.weight), size))
+        weights = (torch.cat(self._unpacked(part, x.dtype), dim=2).flatten(1) for part in parts)
+        return torch.cat([functional.linear(x, weight) for weight in weights], dim=-1)
 
-    def _halves(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """The values, 0 to 15, of the first and of the second half of each group: (outputs, groups, inputs)."""
+    def _unpacked(self, outputs: slice, dtype: torch.dtype) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weights of the first and of the second half of each group: (outputs, groups, inputs)."""
+        both = self.scales_and_zeros.transpose(0, 1) if self._packed_by_torch else self.scales_and_zeros
+        scale, zero = both[outputs].to(dtype).unsqueeze(3).unbind(2)  # each (outputs, groups, 1)
+        first, second = self._halves(self.weight[outputs], len(scale))
+        return (first.to(dtype) - 8) * scale + zero, (second.to(dtype) - 8) * scale + zero
+
+    def _halves(self, packed: torch.Tensor, outputs: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same as values from 0 to 15, of the packed weights of so many outputs."""
         half = self._group // 2
         if not self._packed_by_torch:
-            packed = self.weight.view(len(self.weight), -1, half)
+            packed = packed.view(outputs, -1, half)
             return packed & 15, packed >> 4
-        outputs = self.scales_and_zeros.shape[1]
         rows = (_INT4_ROWS if torch.backends.cpu.get_cpu_capability() == "AVX512" else _INT4_ROWS // 2) // 2
-        blocks = self.weight.view(outputs // rows // 2, -1, rows)  # (block, input, row): its first half of rows low
+        blocks = packed.view(outputs // rows // 2, -1, rows)  # (block, input, row): its first half of rows low
         values = torch.cat((blocks & 15, blocks >> 4), dim=2).transpose(1, 2).reshape(outputs, -1, 2, half)
         return values[:, :, 0], values[:, :, 1]
 

@@ -86,6 +86,7 @@ def test_few_bits_cost_little(
     monkeypatch, weight, kind: type[Int8Linear] | type[Int4Linear], off: float, bits: float, rows: int, where: str
 ):
     monkeypatch.setattr(linear, "_CONVERTED_ROWS", 50)
+    monkeypatch.setattr(linear, "_UNPACKED_ROWS", 128)
     if where != "cpu":
         monkeypatch.setattr(linear, "_on_cpu", lambda x: False)
     layer = kind(weight)
