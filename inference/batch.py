@@ -33,7 +33,7 @@ _FEATURE_CACHE_PICTURES = 256
 """Nobody comes back to a picture after so many others."""
 
 _SMALL_MODEL = 100_000_000
-"""Parameters below which one operation takes about as long as starting it."""
+"""Weights below which one operation takes about as long as starting it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -264,7 +264,8 @@ class Batch(Generic[S]):
 
     @property
     def _is_small(self) -> bool:
-        return int(self._model.num_parameters()) < _SMALL_MODEL
+        weights = (*self._model.parameters(), *self._model.buffers())  # buffers, where they are quantized or packed
+        return sum(weight.numel() for weight in weights) < _SMALL_MODEL
 
     def _next(self, inputs: torch.Tensor, span: int) -> torch.Tensor:
         """The next token of every row as `_choose` gives it, of (2, rows): their last tokens and their lengths."""
