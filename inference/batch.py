@@ -265,7 +265,7 @@ class Batch(Generic[S]):
     @property
     def _is_small(self) -> bool:
         weights = (*self._model.parameters(), *self._model.buffers())  # buffers, where they are quantized or packed
-        return sum(weight.numel() for weight in weights) < _SMALL_MODEL
+        return bool(sum(weight.numel() for weight in weights) < _SMALL_MODEL)
 
     def _next(self, inputs: torch.Tensor, span: int) -> torch.Tensor:
         """The next token of every row as `_choose` gives it, of (2, rows): their last tokens and their lengths."""
