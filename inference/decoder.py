@@ -72,6 +72,8 @@ def quantize(model: PaliGemmaForConditionalGeneration, kind: str, device: torch.
 class Decoder:
     """The text model of a PaliGemma 2, its weights shared with transformers' modules.
 
+    Weights of bfloat16 on a CPU may be packed; only a `Decoder` runs the model then, as it does a quantized one.
+
     Args:
         model: In evaluation mode, on its device; see `quantize` for one with fewer bits.
         positions: How many positions there can be.
