@@ -6,6 +6,7 @@ that PaliGemma has them. Knows nothing of models.
 
 import functools
 import re
+import string
 import unicodedata
 from dataclasses import dataclass
 
@@ -61,7 +62,7 @@ def build() -> PreTrainedTokenizerFast:
     backend = Tokenizer(
         BPE(vocab=vocabulary, merges=[], unk_token="<unk>", byte_fallback=True, fuse_unk=True, ignore_merges=True)
     )
-    backend.normalizer = normalizers.Replace(" ", "▁")
+    backend.normalizer = normalizers.Sequence([*_small_names(), normalizers.Replace(" ", "▁")])
     backend.pre_tokenizer = pre_tokenizers.Split(Regex(_PIECES), behavior="isolated")
     backend.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
     backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
@@ -100,6 +101,15 @@ def processor(tokenizer: PreTrainedTokenizerFast, *, side: int, image_tokens: in
     pictures = SiglipImageProcessorPil(size={"height": side, "width": side}, resample=3)
     pictures.image_seq_length = image_tokens
     return PaliGemmaProcessor(image_processor=pictures, tokenizer=tokenizer)
+
+
+def _small_names() -> list[normalizers.Normalizer]:
+    """Make "detect Moon ; Star" the "detect moon ; star" of the grammar: people begin names with a capital."""
+    before = r"(?:(?<=detect )|(?<=segment )|(?<=; ))"
+    return [
+        normalizers.Replace(Regex(rf"{before}{letter}(?=\p{{Ll}})"), letter.lower())
+        for letter in string.ascii_uppercase
+    ]
 
 
 @functools.cache

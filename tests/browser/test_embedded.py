@@ -25,7 +25,7 @@ def test_every_task_is_answered_about_one_picture_in_english_and_in_spanish(
         ("Describe", None, ""),
         ("Find", "Things to look for", "moon ; house"),
         ("Read text", None, ""),
-        ("Outline", "Things to look for", "moon ; house"),
+        ("Outline", "Things to look for", "Moon ; house"),
         ("Answer", "Question", "How many moons are there?"),
         ("Free prompt", "Prompt", "detect moon"),
         ("Guess the question", "Answer", "two"),

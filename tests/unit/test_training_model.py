@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from transformers import PaliGemmaProcessor
 
 from training import checkpoint, examples, finetune
 from training import model as small
@@ -86,6 +87,21 @@ def test_prompts_ask_for_what_is_there_and_sometimes_for_what_is_not() -> None:
 def test_any_text_survives_the_tokenizer(text: str, inventory: Inventory) -> None:
     tokenizer = inventory.tokenizer
     assert tokenizer.decode(tokenizer(text, add_special_tokens=False)["input_ids"], skip_special_tokens=True) == text
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        pytest.param("detect Moon ; Red star\n", "detect moon ; red star\n", id="names"),
+        pytest.param("segment Fish\n", "segment fish\n", id="one name"),
+        pytest.param("question en OPEN\n", "question en OPEN\n", id="a written word"),
+        pytest.param("answer en Where is OPEN?\n", "answer en Where is OPEN?\n", id="a question"),
+        pytest.param("There are two things. A red star", "There are two things. A red star", id="a description"),
+    ],
+)
+def test_names_of_things_may_begin_with_a_capital(typed: str, read: str, inventory: Inventory) -> None:
+    for tokenizer in (inventory.tokenizer, PaliGemmaProcessor.from_pretrained(PUBLISHED).tokenizer):
+        assert tokenizer.decode(tokenizer(typed, add_special_tokens=False)["input_ids"]) == read
 
 
 def test_words_of_the_world_are_single_tokens(inventory: Inventory) -> None:
