@@ -186,12 +186,12 @@ class Int4Linear(Linear):
         """The weights of the first and of the second half of each group: (outputs, groups, inputs)."""
         both = self.scales_and_zeros.transpose(0, 1) if self._packed_by_torch else self.scales_and_zeros
         scale, zero = both[outputs].to(dtype).unsqueeze(3).unbind(2)  # each (outputs, groups, 1)
-        first, second = self._halves(self.weight[outputs], len(scale))
+        first, second = self._halves(self.weight[outputs])
         return (first.to(dtype) - 8) * scale + zero, (second.to(dtype) - 8) * scale + zero
 
-    def _halves(self, packed: torch.Tensor, outputs: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The same as values from 0 to 15, of the packed weights of so many outputs."""
-        half = self._group // 2
+    def _halves(self, packed: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The same as values from 0 to 15, of the packed weights of these outputs."""
+        outputs, half = len(packed), self._group // 2
         if not self._packed_by_torch:
             packed = packed.view(outputs, -1, half)
             return packed & 15, packed >> 4

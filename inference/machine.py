@@ -37,11 +37,11 @@ def multiplies_bfloat16() -> bool:
     With AMX they are many times as fast, with AVX512-BF16 alone twice as fast on some processors and half as fast on
     others, which no flag tells: where there is doubt it is measured, once, in some 50 ms.
     """
-    capabilities = torch.cpu.get_capabilities()
-    if not has_bfloat16() or capabilities.get("amx_bf16"):
-        return has_bfloat16()
-    single, half = (_product_seconds(dtype) for dtype in (torch.float32, torch.bfloat16))
-    return half < single
+    if not has_bfloat16():
+        return False
+    if torch.cpu.get_capabilities().get("amx_bf16"):
+        return True
+    return _product_seconds(torch.bfloat16) < _product_seconds(torch.float32)
 
 
 def _product_seconds(dtype: torch.dtype) -> float:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from inference import linear, machine
+from inference import linear
 from inference.linear import Int4Linear, Int8Linear, Linear, fuse, product
 
 
@@ -61,19 +61,6 @@ def test_a_layer_of_bfloat16_keeps_each_weight_once_and_multiplies_by_it(process
     assert fused.weight.nbytes == whole.nbytes
     if processor != "without bfloat16":
         assert not any(layer.weight.numel() for layer in layers)
-
-
-def test_bfloat16_is_used_for_large_products_where_it_is_faster(monkeypatch):
-    seconds = {torch.float32: 2.0, torch.bfloat16: 1.0}
-    monkeypatch.setattr(machine, "has_bfloat16", lambda: True)
-    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
-    monkeypatch.setattr(machine, "_product_seconds", seconds.__getitem__)
-
-    assert machine.multiplies_bfloat16.__wrapped__()
-    seconds[torch.bfloat16] = 4.0
-    assert not machine.multiplies_bfloat16.__wrapped__()
-    monkeypatch.setattr(machine, "has_bfloat16", lambda: False)
-    assert not machine.multiplies_bfloat16.__wrapped__()
 
 
 @pytest.mark.parametrize("where", ["cpu", "elsewhere", "compiled elsewhere"])

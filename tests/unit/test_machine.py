@@ -1,4 +1,4 @@
-"""How many cores a process may use, with the files of control groups as a container has them, and its memory."""
+"""How many cores a process may use, by the files of control groups as a container has them, memory and products."""
 
 import os
 import platform
@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+from inference import machine
 from inference.machine import available_cores
 
 ALL = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -68,3 +70,19 @@ print((psutil.Process().memory_info().rss - before) // 1_000_000)
 def test_the_memory_of_large_pictures_is_given_back() -> None:
     megabytes = subprocess.run([sys.executable, "-c", PICTURES], capture_output=True, text=True, check=True).stdout
     assert int(megabytes) < 12
+
+
+def test_bfloat16_is_used_for_large_products_where_it_is_faster(monkeypatch):
+    seconds = {torch.float32: 2.0, torch.bfloat16: 1.0}
+    capabilities: dict[str, bool] = {}
+    monkeypatch.setattr(machine, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr(machine, "_product_seconds", seconds.__getitem__)
+
+    assert machine.multiplies_bfloat16.__wrapped__()
+    seconds[torch.bfloat16] = 4.0
+    assert not machine.multiplies_bfloat16.__wrapped__()
+    capabilities["amx_bf16"] = True
+    assert machine.multiplies_bfloat16.__wrapped__(), "by AMX it is, whatever else goes on while it is measured"
+    monkeypatch.setattr(machine, "has_bfloat16", lambda: False)
+    assert not machine.multiplies_bfloat16.__wrapped__()
